@@ -1,0 +1,90 @@
+# Needs GNU make, bash and Python 3.11 or later. Every target makes the virtual environment that it needs.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+ifndef PYTHON
+PYTHON := $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
+endif
+
+TEST_EXTRAS := openai,agents,draw,sqlite,local
+TYPES_EXTRAS := train,evals
+
+DEMO := .venv/demo
+TEST := .venv/test
+DEV := .venv/dev
+
+# A stamp is newer than these when its environment is up to date: then nothing is installed.
+PINS := pyproject.toml constraints.txt langchain_r2/_version.py
+
+# $(call new_venv,FOLDER): dependency groups need pip 25.1.
+new_venv = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+# $(call install,FOLDER,WHAT)
+install = $(1)/bin/python -m pip install --quiet -c constraints.txt $(2)
+
+.PHONY: help demo test lint types format embedded dev eval clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(DEMO)/.installed ## Route queries with the embedded pool: no key, no network, no torch
+	@$(DEMO)/bin/python examples/demo.py
+
+test: export LANGSMITH_TRACING := false
+test: $(TEST)/.installed ## Run all tests that this machine can run
+	$(TEST)/bin/python -m pytest -n 2 --disable-socket --allow-unix-socket tests/unit_tests
+	$(TEST)/bin/python -m pytest tests/training_tests
+	$(TEST)/bin/python -m pytest tests/integration_tests
+
+lint: $(TEST)/.lint ## Check style, formatting and the import rules
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/lint-imports --no-logo
+
+types: $(TEST)/.types ## Check types with mypy and pyright
+	$(TEST)/bin/mypy
+	$(TEST)/bin/pyright --pythonpath $(TEST)/bin/python
+
+format: $(TEST)/.lint ## Format the code and apply safe fixes
+	$(TEST)/bin/ruff format .
+	$(TEST)/bin/ruff check --fix .
+
+embedded: $(TEST)/.installed ## Train the embedded models again
+	$(TEST)/bin/python -m training.embedded
+
+dev: $(DEV)/.installed ## Serve the graphs of langgraph.json on this machine
+	$(DEV)/bin/langgraph dev --no-browser
+
+eval: $(DEMO)/.installed ## Print the evaluation table of the embedded pool
+	@$(DEMO)/bin/langchain-r2 eval
+
+clean: ## Delete environments, caches and builds
+	rm -rf .venv build dist htmlcov .coverage .hypothesis .import_linter_cache .langgraph_api .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(DEMO)/.installed: $(PINS)
+	$(call new_venv,$(DEMO))
+	$(call install,$(DEMO),-e .)
+	@touch $@
+
+$(TEST)/.installed: $(PINS)
+	$(call new_venv,$(TEST))
+	$(call install,$(TEST),-e '.[$(TEST_EXTRAS)]' --group test)
+	@touch $@
+
+$(TEST)/.lint: $(TEST)/.installed
+	$(call install,$(TEST),--group lint)
+	@touch $@
+
+# pyright reads the sources of what is imported: it needs every package that any module names.
+$(TEST)/.types: $(TEST)/.installed
+	$(call install,$(TEST),-e '.[$(TYPES_EXTRAS)]' --group types)
+	@touch $@
+
+$(DEV)/.installed: $(PINS)
+	$(call new_venv,$(DEV))
+	$(call install,$(DEV),-e . --group dev)
+	@touch $@

@@ -1,0 +1,150 @@
+"""The exceptions of this library.
+
+::
+
+    R2Error
+    +-- ConfigurationError (ValueError)        wrong use: nothing was called, nothing was billed
+    |   +-- BadValueError                      a value that is not allowed
+    |   +-- PoolFileError                      a pool file that cannot be read or has wrong contents
+    |   +-- UnknownModelError (LookupError)    a model name that the pool does not have
+    |   +-- MissingPriceError                  a pool model without a stated price
+    |   +-- MissingExtraError (ImportError)    a package that only an extra installs
+    +-- ModelCallError                         one call of a model went wrong
+    |   +-- UnreachableError (ConnectionError)    no connection, a server error, or too many requests
+    |   +-- RejectedError                      the endpoint refused the request: it will refuse it again
+    |   +-- InvalidReplyError                  a reply that is not whole or not sane
+    |   +-- DeadlineError (TimeoutError)       no whole reply within the time allowed
+    +-- BudgetError                            the next call could cost more than the budget has left
+
+Catch ``ConfigurationError`` to report wrong use. A failed model call never escapes from a run: it is recorded as an
+``Attempt`` with its error and feeds the upward edge. ``BudgetError`` ends a run with the status ``budget_exhausted``.
+Every exception can be pickled.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+
+class R2Error(Exception):
+    """Root of all exceptions that this library raises on purpose."""
+
+
+class ConfigurationError(R2Error, ValueError):
+    """Wrong use, found before anything was called or billed."""
+
+
+class BadValueError(ConfigurationError):
+    """A value that is not allowed."""
+
+    def __init__(self, name: str, value: object, allowed: object = "", hint: str = "") -> None:
+        """State what was wrong.
+
+        Args:
+            name: Name of the setting or argument.
+            value: The value that it had.
+            allowed: What is allowed: a sentence, or the allowed values.
+            hint: What to do.
+        """
+        self.name, self.value, self.allowed, self.hint = name, value, allowed, hint
+        shown = f"{value!r:.200}"
+        msg = f"{name} is {shown}; allowed: {_listed(allowed)}." if allowed else f"{name} is {shown}."
+        super().__init__(f"{msg} {hint}".strip())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments."""
+        return type(self), (self.name, self.value, self.allowed, self.hint)
+
+
+class PoolFileError(ConfigurationError):
+    """A pool file that cannot be read or has wrong contents."""
+
+    def __init__(self, path: str, problem: str, hint: str = "") -> None:
+        """State the file, what is wrong in it, and what to do."""
+        self.path, self.problem, self.hint = path, problem, hint
+        super().__init__(f"pool file {path!r}: {problem}. {hint}".strip())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments."""
+        return type(self), (self.path, self.problem, self.hint)
+
+
+class UnknownModelError(ConfigurationError, LookupError):
+    """A model name that the pool does not have."""
+
+    def __init__(self, model: str, known: Iterable[str]) -> None:
+        """State the name and the names that exist."""
+        self.model, self.known = model, tuple(known)
+        super().__init__(f"the pool has no model {model!r:.200}; it has: {_listed(self.known)}.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments."""
+        return type(self), (self.model, self.known)
+
+
+class MissingPriceError(ConfigurationError):
+    """A pool model without a stated price."""
+
+    def __init__(self, model: str, field: str) -> None:
+        """State which model and which price."""
+        self.model, self.field = model, field
+        super().__init__(
+            f"model {model!r} has no {field}. Give USD per million tokens, or state that it is unknown: "
+            f"{field} = \"unknown\" in TOML, None in Python (its calls then have an unknown cost, never 0)."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments."""
+        return type(self), (self.model, self.field)
+
+
+class MissingExtraError(ConfigurationError, ImportError):
+    """A package that only an extra installs."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        """State what needs it and how to install it."""
+        self.feature, self.extra = feature, extra
+        super().__init__(f"{feature} needs packages that are not installed: pip install \"langchain-r2[{extra}]\"")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments."""
+        return type(self), (self.feature, self.extra)
+
+
+class ModelCallError(R2Error):
+    """One call of a model went wrong."""
+
+
+class UnreachableError(ModelCallError, ConnectionError):
+    """No connection, a server error, or too many requests: another try may succeed."""
+
+
+class RejectedError(ModelCallError):
+    """The endpoint refused the request (authentication, bad request, content): it will refuse it again."""
+
+
+class InvalidReplyError(ModelCallError):
+    """A reply that is not whole or not sane: no text, no usage, usage that cannot be."""
+
+
+class DeadlineError(ModelCallError, TimeoutError):
+    """No whole reply within the time allowed."""
+
+
+class BudgetError(R2Error):
+    """The next call could cost more than the budget has left; it was not made."""
+
+    def __init__(self, needed_usd: float, left_usd: float) -> None:
+        """State what the call could cost and what is left, in USD."""
+        self.needed_usd, self.left_usd = needed_usd, left_usd
+        super().__init__(f"the next call may cost up to {needed_usd:.3g} USD; the budget has {left_usd:.3g} USD left")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments."""
+        return type(self), (self.needed_usd, self.left_usd)
+
+
+def _listed(allowed: object) -> str:
+    if isinstance(allowed, str):
+        return allowed
+    values = [str(a) for a in allowed] if isinstance(allowed, Iterable) else [str(allowed)]
+    return ", ".join(values[:20]) + (f" and {len(values) - 20} more" if len(values) > 20 else "")

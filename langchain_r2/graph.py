@@ -1,0 +1,135 @@
+"""Wires the nodes and edges into the router graph.
+
+Source: METHOD 5 (the paper's inference pipeline). Deviations: the plan is a graph whose independent parts run at the same
+time, reallocation goes both ways on evidence, and a subtask may be decomposed in turn.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, get_args
+
+from langgraph.cache.base import BaseCache
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
+
+from langchain_r2.config import R2Context
+from langchain_r2.confidence import Confidence
+from langchain_r2.edges import assess, reconsider, replanned
+from langchain_r2.errors import BadValueError
+from langchain_r2.nodes.aggregate import aggregate_node
+from langchain_r2.nodes.allocate import allocate_node
+from langchain_r2.nodes.base import Dependencies, SubtaskContext
+from langchain_r2.nodes.decompose import decompose_node
+from langchain_r2.nodes.execute_plan import execute_plan_node
+from langchain_r2.nodes.execute_subtask import execute_subtask_node
+from langchain_r2.nodes.reallocate import reallocate_downward_node, reallocate_upward_node
+from langchain_r2.nodes.replan import replan_node
+from langchain_r2.pool import ModelPool
+from langchain_r2.records import kind_of as masked_text
+from langchain_r2.routers.base import Allocator, Decomposer
+from langchain_r2.routers.calibrated import CalibratedAllocator
+from langchain_r2.routers.prompted import PromptedDecomposer
+from langchain_r2.state import R2Input, R2Output, R2State, SubtaskState
+from langchain_r2.transport import Transport
+from langchain_r2.types import AggregationMode
+
+MAX_THREADS = 64
+"""Subtasks that a synchronous run has under way at most; one that waits for an answer counts. Async has no such bound."""
+
+
+def create_r2_graph(
+    pool: ModelPool,
+    *,
+    decomposer: Decomposer | None = None,
+    allocator: Allocator | None = None,
+    confidence: Confidence | None = None,
+    transport: Transport | None = None,
+    aggregation: AggregationMode = "last",
+    aggregator: str | None = None,
+    floor: str | None = None,
+    kind_of: Callable[[str], str] = masked_text,
+    checkpointer: BaseCheckpointSaver[Any] | bool | None = None,
+    store: BaseStore | None = None,
+    cache: BaseCache[Any] | None = None,
+    name: str = "r2",
+) -> CompiledStateGraph[R2State, R2Context, R2Input, R2Output]:
+    """Make the router graph: decompose, allocate, execute with reallocation, aggregate.
+
+    Invoke it with ``{"query": "..."}`` or with ``messages``; limits of one run go into ``context`` (:class:`R2Context`).
+
+    Args:
+        pool: The models, weakest first.
+        decomposer: Makes plans; None: the pool's strongest model is asked, with instructions.
+        allocator: Gives subtasks to models; None: by the cheapest model's own confidence, with thresholds that nobody
+            calibrated (a warning says so).
+        confidence: How sure an answer must be; None: the sequence probability, uncalibrated, 0.5.
+        transport: How calls are made; None: two tries.
+        aggregation: How the answers of the subtasks become the answer.
+        aggregator: Pool model that writes the answer with ``aggregation="llm"``; None: the middle of the MLM group.
+        floor: Pool model below which nothing is reallocated downward.
+        kind_of: From a subtask's text to its kind; subtasks of one kind share a record of how models did on them.
+        checkpointer: Any LangGraph checkpointer.
+        store: Any LangGraph store; records of models are kept in it from query to query.
+        cache: Any LangGraph cache.
+        name: The compiled graph's name.
+
+    Raises:
+        BadValueError: A value that is not allowed.
+        UnknownModelError: The pool has no model ``floor`` or ``aggregator``.
+    """
+    if not isinstance(pool, ModelPool):
+        raise BadValueError("pool", pool, "a ModelPool", 'Use ModelPool([...]) or ModelPool.from_toml("pool.toml").')
+    if aggregation not in get_args(AggregationMode):
+        raise BadValueError("aggregation", aggregation, get_args(AggregationMode))
+    transport = transport or Transport()
+    if allocator is None:
+        warnings.warn(
+            "The allocator's thresholds (0.9 and 0.6 on an uncalibrated probability) were not calibrated for this pool: "
+            "pass allocator=CalibratedAllocator(pool, confidence=Confidence(calibrations=...), easy=..., medium=...) "
+            "with calibrations from langchain_r2.confidence.fit on labelled subtasks.",
+            UserWarning,
+            stacklevel=2,
+        )
+        allocator = CalibratedAllocator(pool, transport=transport)
+    needs = Dependencies(
+        pool=pool,
+        decomposer=decomposer or PromptedDecomposer(pool.strongest, transport=transport),
+        allocator=allocator,
+        confidence=confidence or Confidence(),
+        transport=transport,
+        aggregation=aggregation,
+        aggregator=pool[aggregator].name if aggregator else pool.middle("MLM").name,
+        floor=pool[floor].name if floor else None,
+        kind_of=kind_of,
+    )
+    builder = StateGraph(R2State, R2Context, input_schema=R2Input, output_schema=R2Output)
+    builder.add_node("decompose", decompose_node(needs))
+    builder.add_node("allocate", allocate_node(needs))
+    builder.add_node("execute_plan", execute_plan_node(needs, create_subtask_graph(needs)))
+    builder.add_node("aggregate", aggregate_node(needs))
+    builder.add_edge(START, "decompose")
+    builder.add_edge("decompose", "allocate")
+    builder.add_edge("allocate", "execute_plan")
+    builder.add_edge("execute_plan", "aggregate")
+    builder.add_edge("aggregate", END)
+    graph = builder.compile(checkpointer=checkpointer, store=store, cache=cache, name=name)
+    return graph.with_config(max_concurrency=MAX_THREADS)
+
+
+def create_subtask_graph(
+    needs: Dependencies,
+) -> CompiledStateGraph[SubtaskState, SubtaskContext, SubtaskState, SubtaskState]:
+    """Make the graph that one subtask runs: try, judge, change the model or the plan."""
+    builder = StateGraph(SubtaskState, SubtaskContext)
+    builder.add_node("execute_subtask", execute_subtask_node(needs))
+    builder.add_node("reallocate_downward", reallocate_downward_node(needs))
+    builder.add_node("reallocate_upward", reallocate_upward_node(needs))
+    builder.add_node("replan", replan_node(needs))
+    builder.add_conditional_edges(START, reconsider, ["execute_subtask", "reallocate_downward"])
+    builder.add_edge("reallocate_downward", "execute_subtask")
+    builder.add_conditional_edges("execute_subtask", assess, ["reallocate_upward", "replan", END])
+    builder.add_edge("reallocate_upward", "execute_subtask")
+    builder.add_conditional_edges("replan", replanned, ["reallocate_upward", END])
+    return builder.compile(name="subtask")

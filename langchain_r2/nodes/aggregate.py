@@ -1,0 +1,76 @@
+"""Node ``aggregate``: the answers of the subtasks become the answer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+
+from langchain_r2.errors import BudgetError
+from langchain_r2.flow import Flow
+from langchain_r2.ledger import Budget
+from langchain_r2.nodes.base import Dependencies, Node, limits_of, remaining_usd
+from langchain_r2.parsing import parse_answer
+from langchain_r2.prompts import prompts_for
+from langchain_r2.state import R2State, R2Update
+from langchain_r2.transport import Call
+from langchain_r2.types import Attempt, Status, SubtaskResult
+
+
+def aggregate_node(needs: Dependencies) -> Node:
+    """Make the node."""
+
+    def aggregate(state: R2State, runtime: Runtime[Any], config: RunnableConfig) -> Flow[R2Update]:
+        results = state["results"]
+        status, error = status_of(results)
+        attempts: list[Attempt] = []
+        answer = last_answer(results)
+        if needs.aggregation == "join":
+            answer = "\n".join(r["answer"] for r in results if r["answer"]) or None
+        elif needs.aggregation == "llm" and answer is not None and len(results) > 1:
+            spec = needs.pool[needs.aggregator]
+            call = Call(
+                spec=spec,
+                prompt=prompts_for(spec.prompt_style).aggregate(state["query"], {r["id"]: r["answer"] for r in results}),
+                role="aggregator",
+                budget=Budget(remaining_usd(limits_of(runtime), state["attempts"])),
+                config=config,
+                deadline_s=limits_of(runtime).deadline_s,
+            )
+            try:
+                outcome = yield from needs.transport.call(call)
+            except BudgetError as raised:
+                status, error = "budget_exhausted", str(raised)
+            else:
+                attempts = outcome.attempts
+                if outcome.reply is None:  # the last subtask's answer stands
+                    status, error = "best_effort", f"aggregator: {outcome.error}"
+                else:
+                    answer = parse_answer(outcome.reply.text)[0] or answer
+        runtime.stream_writer({"event": "answer", "answer": answer, "status": status})
+        update = R2Update(answer=answer, status=status, error=error, attempts=[*state["attempts"], *attempts])
+        if answer is not None:
+            update["messages"] = [AIMessage(answer, response_metadata={"model_name": "r2"})]
+        return update
+
+    return Node(aggregate, "aggregate")
+
+
+def last_answer(results: Sequence[SubtaskResult]) -> str | None:
+    """The last subtask's answer; None where it has none."""
+    return (results[-1]["answer"] or None) if results else None
+
+
+def status_of(results: Sequence[SubtaskResult]) -> tuple[Status, str | None]:
+    """How a run ended, and what went wrong in words."""
+    bad = [r for r in results if not r["verdict"]["accepted"]]
+    if not bad:
+        return "ok", None
+    reasons = ", ".join(f"{r['id']}: {r['verdict']['reason']}" for r in bad)
+    if any(r["verdict"]["reason"] == "budget" for r in bad):
+        return "budget_exhausted", f"the budget could not pay for every subtask ({reasons})"
+    if last_answer(results) is None:
+        errors = sorted({a["error_type"] for r in bad for a in r["attempts"] if a["error_type"]})
+        return "error", f"no answer ({reasons}; {', '.join(errors) or 'no reply was usable'})"
+    return "best_effort", f"not accepted: {reasons}"

@@ -1,0 +1,88 @@
+"""What nodes share: their dependencies, what a subtask run carries along, and how a flow becomes a node."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langgraph.runtime import Runtime, get_runtime
+from langgraph.store.base import BaseStore
+
+from langchain_r2.config import R2Context
+from langchain_r2.confidence import Confidence
+from langchain_r2.flow import Flow, arun, run
+from langchain_r2.ledger import Budget, bill
+from langchain_r2.pool import ModelPool
+from langchain_r2.routers.base import Allocator, Decomposer
+from langchain_r2.transport import Transport
+from langchain_r2.types import AggregationMode, Attempt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dependencies:
+    """What a graph is made of; see ``create_r2_graph`` for each."""
+
+    pool: ModelPool
+    decomposer: Decomposer
+    allocator: Allocator
+    confidence: Confidence
+    transport: Transport
+    aggregation: AggregationMode
+    aggregator: str
+    floor: str | None
+    kind_of: Callable[[str], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubtaskContext:
+    """What one run of the subtask graph shares with its siblings."""
+
+    limits: R2Context
+    budget: Budget
+    emit: Callable[[Any], None] = field(compare=False)
+    """The router graph's custom stream: a graph that is called inside a node has none of its own."""
+    router_usd: float = 0.0
+    """What decomposing and allocating this query cost: the estimate for doing it again for a subtask."""
+    store: BaseStore | None = field(default=None, compare=False)
+
+
+_NO_LIMITS: Final = R2Context()
+
+NodeFlow = Callable[[Any, Runtime[Any], RunnableConfig], Flow[Any]]
+
+
+class Node(RunnableLambda[Any, Any]):
+    """A node that works synchronously and asynchronously, made of one flow; it adds no level of its own to traces."""
+
+    def __init__(self, work: NodeFlow, name: str) -> None:
+        """Make a node of a flow."""
+
+        def call(state: Any, config: RunnableConfig) -> Any:  # noqa: ANN401 - the state of either graph
+            return run(work(state, get_runtime(), config))
+
+        async def acall(state: Any, config: RunnableConfig) -> Any:  # noqa: ANN401 - the state of either graph
+            return await arun(work(state, get_runtime(), config))
+
+        super().__init__(call, acall, name=name)
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401, ARG002
+        """Run in this thread."""
+        return self.func(input, config)  # type: ignore[call-arg]
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401, ARG002
+        """Run on the event loop."""
+        return await self.afunc(input, config)  # type: ignore[call-arg]
+
+
+def limits_of(runtime: Runtime[Any]) -> R2Context:
+    """The run's limits; the defaults where the caller gave none."""
+    context = runtime.context
+    return context if isinstance(context, R2Context) else _NO_LIMITS if context is None else R2Context(**context)
+
+
+def remaining_usd(limits: R2Context, attempts: list[Attempt]) -> float | None:
+    """What the budget has left after some attempts; None without a budget. An unknown cost leaves nothing."""
+    if limits.budget_usd is None:
+        return None
+    spent = bill(attempts).cost_usd
+    return 0.0 if spent is None else max(0.0, limits.budget_usd - spent)

@@ -1,0 +1,49 @@
+"""Node ``decompose``: the query becomes a plan."""
+
+from typing import Any
+
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+
+from langchain_r2.errors import BadValueError, BudgetError
+from langchain_r2.flow import Flow, Invoke
+from langchain_r2.nodes.base import Dependencies, Node, limits_of
+from langchain_r2.routers.base import DecomposerInput, whole_query_plan
+from langchain_r2.state import R2State, R2Update
+
+
+def decompose_node(needs: Dependencies) -> Node:
+    """Make the node."""
+
+    def decompose(state: R2State, runtime: Runtime[Any], config: RunnableConfig) -> Flow[R2Update]:
+        query, from_message = read_query(state)
+        start = R2Update(query=query, results=[], answer=None, error=None, status="ok")
+        if not from_message:
+            start["messages"] = [HumanMessage(query)]
+        try:
+            asked = DecomposerInput(query=query, budget_usd=limits_of(runtime).budget_usd)
+            made = yield Invoke(needs.decomposer, asked, config)
+        except BudgetError:
+            made = {"plan": whole_query_plan(query, ["budget"]), "attempts": []}
+        runtime.stream_writer({"event": "plan", "plan": made["plan"]})
+        return R2Update(**start, plan=made["plan"], attempts=made["attempts"])
+
+    return Node(decompose, "decompose")
+
+
+def read_query(state: R2State) -> tuple[str, bool]:
+    """The query of a run, and whether it came as a message.
+
+    The last message counts if it is the user's: on a thread that goes on, ``query`` may still be that of an earlier run.
+
+    Raises:
+        BadValueError: There is none, or it is empty.
+    """
+    messages = state.get("messages") or []
+    from_message = bool(messages) and isinstance(messages[-1], HumanMessage)
+    query = str(messages[-1].text) if from_message else state.get("query")
+    if not isinstance(query, str) or not query.strip():
+        hint = 'Invoke the graph with {"query": "..."} or with messages that end with the user\'s.'
+        raise BadValueError("query", query, "a text that is not empty", hint)
+    return query, from_message

@@ -1,0 +1,90 @@
+"""Node ``execute_plan``: all subtasks of the plan, each as soon as what it needs is there.
+
+Every subtask is a LangGraph task that is called up front, in topological order, and waits inside itself: a finished one
+never waits for a slow sibling (supersteps would be barriers), and a resumed run matches results by that fixed order.
+"""
+
+import asyncio
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langgraph.func import task
+from langgraph.runtime import Runtime, get_runtime
+
+from langchain_r2.flow import arun, run
+from langchain_r2.ledger import Budget, bill
+from langchain_r2.nodes.base import Dependencies, SubtaskContext, limits_of, remaining_usd
+from langchain_r2.nodes.plan_run import PlanRun
+from langchain_r2.parsing import ancestors
+from langchain_r2.state import R2State, R2Update
+from langchain_r2.types import SubtaskResult
+
+
+def execute_plan_node(needs: Dependencies, graph: Runnable[Any, Any]) -> "ExecutePlan":
+    """Make the node around the compiled subtask graph."""
+
+    def execute_plan(state: R2State) -> R2Update:
+        subtask_graph = graph  # named in this body, so that drawing with xray finds it
+        runtime = get_runtime()
+        plan = plan_run(needs, subtask_graph, state, runtime)
+        futures: dict[str, Any] = {}
+
+        @task(name="subtask")
+        def subtask(id_: str) -> SubtaskResult:
+            return run(plan.subtask(id_, {d: futures[d].result() for d in ancestors(state["plan"]["subtasks"], id_)}))
+
+        for row in state["plan"]["subtasks"]:
+            futures[row["id"]] = subtask(row["id"])
+        return _update(state, [future.result() for future in futures.values()])
+
+    async def aexecute_plan(state: R2State) -> R2Update:
+        subtask_graph = graph  # named in this body, so that drawing with xray finds it
+        runtime = get_runtime()
+        plan = plan_run(needs, subtask_graph, state, runtime)
+        futures: dict[str, Any] = {}
+
+        @task(name="subtask")
+        async def subtask(id_: str) -> SubtaskResult:
+            done = {d: await asyncio.shield(futures[d]) for d in ancestors(state["plan"]["subtasks"], id_)}
+            return await arun(plan.subtask(id_, done))
+
+        for row in state["plan"]["subtasks"]:
+            futures[row["id"]] = subtask(row["id"])
+        return _update(state, list(await asyncio.gather(*futures.values())))
+
+    return ExecutePlan(execute_plan, aexecute_plan, name="execute_plan")
+
+
+class ExecutePlan(RunnableLambda[Any, Any]):
+    """The node; a runnable of its own only so that it adds no level to traces."""
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401, ARG002
+        """Run with threads."""
+        return self.func(input)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401, ARG002
+        """Run on the event loop."""
+        return await self.afunc(input)
+
+
+def plan_run(needs: Dependencies, graph: Runnable[Any, Any], state: R2State, runtime: Runtime[Any]) -> PlanRun:
+    """The run of a state's plan."""
+    limits = limits_of(runtime)
+    left = remaining_usd(limits, state["attempts"])
+    budget = Budget(None) if limits.budget_usd is None else Budget(limits.budget_usd, limits.budget_usd - (left or 0.0))
+    router_usd = bill(state["attempts"]).cost_usd or 0.0
+    return PlanRun(
+        needs=needs,
+        graph=graph,
+        context=SubtaskContext(
+            limits=limits, budget=budget, emit=runtime.stream_writer, router_usd=router_usd, store=runtime.store
+        ),
+        query=state["query"],
+        plan=state["plan"],
+        allocation=state["allocation"],
+    )
+
+
+def _update(state: R2State, results: list[SubtaskResult]) -> R2Update:
+    rows = [attempt for result in results for attempt in result["attempts"]]
+    return R2Update(results=results, attempts=[*state["attempts"], *rows])

@@ -1,0 +1,181 @@
+"""One run of one plan: from a subtask and the answers it needs to its result, sub-plans included."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.config import get_config
+
+from langchain_r2 import records
+from langchain_r2.flow import Flow, Gather, Invoke
+from langchain_r2.nodes.base import Dependencies, SubtaskContext
+from langchain_r2.parsing import ancestors, references, resolve
+from langchain_r2.state import Evidence, SubtaskState
+from langchain_r2.transport import expected_usd
+from langchain_r2.types import Allocation, Plan, Reason, Subtask, SubtaskResult, Verdict
+
+TYPICAL_OUTPUT_TOKENS: Final = 64
+"""Length of a reply that a plan's cost is estimated with, before anything has run."""
+
+
+@dataclass(kw_only=True)
+class PlanRun:
+    """What the subtasks of one plan share while they run."""
+
+    needs: Dependencies
+    graph: Runnable[Any, Any]
+    """The subtask graph."""
+    context: SubtaskContext
+    query: str
+    plan: Plan
+    allocation: Allocation
+    depth: int = 0
+    prefix: str = ""
+    """Goes before the ids of a sub-plan's subtasks in attempts and results."""
+
+    def __post_init__(self) -> None:
+        """Index the plan."""
+        self._by_id = {s["id"]: s for s in self.plan["subtasks"]}
+        self._finished: set[str] = set()
+
+    def subtask(self, id_: str, results: Mapping[str, SubtaskResult]) -> Flow[SubtaskResult]:
+        """Run one subtask; ``results`` has those of its ancestors, by the plan's own ids."""
+        subtask = self._by_id[id_]
+        failed = next((results[d] for d in subtask["depends_on"] if not results[d]["answer"]), None)
+        if failed is not None:
+            return self._blocked(subtask, failed["verdict"]["reason"])
+        state = yield from self._start(subtask, results)
+        config: RunnableConfig = get_config()
+        final = yield Invoke(self.graph, state, config, options={"context": self.context})
+        result = yield from self._finish(final)
+        self._finished.add(id_)
+        yield from records.write(self.context.store, result)
+        return result
+
+    def _start(self, subtask: Subtask, results: Mapping[str, SubtaskResult]) -> Flow[SubtaskState]:
+        id_, model = subtask["id"], self.allocation["models"][subtask["id"]]
+        answers = {d: results[d]["answer"] for d in subtask["depends_on"]}
+        text = resolve(subtask["text"], answers, self.query)
+        named = set(references(subtask["text"]))
+        kind = self.needs.kind_of(text)
+        cheaper = self.needs.pool.down(model, self.needs.floor)
+        before = [results[a] for a in ancestors(self.plan["subtasks"], id_)]
+        stored = yield from records.read(self.context.store, kind, model)
+        stored_cheaper = yield from records.read(self.context.store, kind, cheaper)
+        evidence = Evidence(
+            cheaper=cheaper,
+            record=records.among(before, kind, model, stored),
+            cheaper_record=records.among(before, kind, cheaper, stored_cheaper),
+            remaining_usd=self._remaining_usd(),
+            left_usd=self.context.budget.left_usd,
+            stronger=None,
+            stronger_usd=float("inf"),
+            replan_usd=0.0,
+        )
+        limits = self.context.limits
+        return SubtaskState(
+            id=self.prefix + id_,
+            text=text,
+            query=self.query,
+            known={d: a for d, a in answers.items() if d not in named},
+            kind=kind,
+            model=model,
+            direction="replan" if self.depth else "initial",
+            reason=self.allocation["reasons"].get(id_, "allocated"),
+            depth=self.depth,
+            tries=0,
+            lowered=False,
+            attempts=[],
+            verdict=None,
+            evidence=evidence,
+            subplan=None,
+            suballocation=None,
+            max_attempts=limits.max_attempts,
+            upward=limits.reallocate_upward,
+            downward=limits.reallocate_downward,
+        )
+
+    def _finish(self, final: SubtaskState) -> Flow[SubtaskResult]:
+        subplan, suballocation = final["subplan"], final["suballocation"]
+        if subplan is None or suballocation is None:
+            return _result(final)
+        inner = replace(
+            self,
+            query=final["text"],
+            plan=subplan,
+            allocation=suballocation,
+            depth=self.depth + 1,
+            prefix=final["id"] + ".",
+        )
+        results = yield from inner._levels()  # noqa: SLF001 - the same class
+        last = results[subplan["subtasks"][-1]["id"]]
+        below = [attempt for r in results.values() for attempt in r["attempts"]]
+        bad = next((r["verdict"] for r in results.values() if not r["verdict"]["accepted"]), None)
+        return SubtaskResult(
+            id=final["id"],
+            text=final["text"],
+            kind=final["kind"],
+            answer=last["answer"],
+            model=last["model"],
+            verdict=bad or last["verdict"],
+            attempts=[*final["attempts"], *below],
+            parts=subplan["subtasks"],
+        )
+
+    def _levels(self) -> Flow[dict[str, SubtaskResult]]:
+        """Run a sub-plan; subtasks whose needs are met run at the same time."""
+        results: dict[str, SubtaskResult] = {}
+        waiting = [s["id"] for s in self.plan["subtasks"]]
+        while waiting:
+            ready = [i for i in waiting if all(d in results for d in self._by_id[i]["depends_on"])]
+            done = yield Gather([self.subtask(i, dict(results)) for i in ready])
+            results |= zip(ready, done, strict=True)
+            waiting = [i for i in waiting if i not in results]
+        return results
+
+    def _remaining_usd(self) -> float:
+        """What the subtasks that have not finished are expected to cost as allocated."""
+        total = 0.0
+        for id_, subtask in self._by_id.items():
+            if id_ not in self._finished:
+                spec = self.needs.pool[self.allocation["models"][id_]]
+                seen = len(subtask["text"]) + (len(self.query) if spec.prompt_style == "instruct" else 0)
+                total += expected_usd(spec, seen // 4 + 8, min(TYPICAL_OUTPUT_TOKENS, spec.max_output_tokens))
+        return total
+
+    def _blocked(self, subtask: Subtask, reason: Reason) -> SubtaskResult:
+        """The result of a subtask that cannot run because one that it needs has no answer."""
+        return SubtaskResult(
+            id=self.prefix + subtask["id"],
+            text=subtask["text"],
+            kind="",
+            answer="",
+            model=self.allocation["models"][subtask["id"]],
+            verdict=Verdict(accepted=False, reason=reason),
+            attempts=[],
+            parts=[],
+        )
+
+
+def _result(final: SubtaskState) -> SubtaskResult:
+    """The result of a subtask that was not replanned: the accepted answer, else the one most likely right."""
+    tries = [a for a in final["attempts"] if a["role"] == "executor" and a["answer"]]
+    verdict = final["verdict"] or Verdict(accepted=False, reason="unreachable")
+    if verdict["accepted"]:
+        best = tries[-1]
+    else:
+        best = max(tries, key=lambda a: -1.0 if a["confidence"] is None else a["confidence"], default=None)
+        if verdict["reason"] != "budget":
+            at_top = final["evidence"]["stronger"] is None
+            verdict = Verdict(accepted=False, reason="top_of_pool" if at_top else "attempts_used")
+    return SubtaskResult(
+        id=final["id"],
+        text=final["text"],
+        kind=final["kind"],
+        answer=(best["answer"] or "") if best else "",
+        model=best["model"] if best else final["model"],
+        verdict=verdict,
+        attempts=final["attempts"],
+        parts=[],
+    )

@@ -1,0 +1,51 @@
+"""Nodes ``reallocate_downward`` and ``reallocate_upward``: the subtask changes its model by one step."""
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+
+from langchain_r2.edges import downward_reason
+from langchain_r2.flow import Flow
+from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext
+from langchain_r2.state import SubtaskState, SubtaskUpdate
+from langchain_r2.types import Direction, Reason
+
+
+def reallocate_downward_node(needs: Dependencies) -> Node:
+    """Make the node that steps down, on a record or for the budget's sake; never below the floor, never twice."""
+
+    def reallocate_downward(state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig) -> Flow[SubtaskUpdate]:
+        del config
+        reason = downward_reason(state) or "record"
+        model = needs.pool.down(state["model"], needs.floor) or state["model"]
+        _tell(runtime, state, model, "downward", reason)
+        return SubtaskUpdate(model=model, direction="downward", reason=reason, lowered=True)
+        yield  # a flow is a generator
+
+    return Node(reallocate_downward, "reallocate_downward")
+
+
+def reallocate_upward_node(needs: Dependencies) -> Node:
+    """Make the node that steps up, for the reason that the last try was not accepted."""
+
+    def reallocate_upward(state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig) -> Flow[SubtaskUpdate]:
+        del config
+        verdict = state["verdict"]
+        reason: Reason = verdict["reason"] if verdict else "low_confidence"
+        model = needs.pool.up(state["model"]) or state["model"]
+        _tell(runtime, state, model, "upward", reason)
+        return SubtaskUpdate(model=model, direction="upward", reason=reason, verdict=None)
+        yield  # a flow is a generator
+
+    return Node(reallocate_upward, "reallocate_upward")
+
+
+def _tell(runtime: Runtime[SubtaskContext], state: SubtaskState, model: str, direction: Direction, reason: Reason) -> None:
+    runtime.context.emit(
+        {
+            "event": f"reallocate_{direction}",
+            "subtask_id": state["id"],
+            "from": state["model"],
+            "to": model,
+            "reason": reason,
+        }
+    )

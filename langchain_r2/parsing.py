@@ -1,0 +1,219 @@
+"""From model text to plans, allocations and answers; every result says whether it was clean, repaired or malformed."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from langchain_r2.types import ParseOutcome, Subtask
+
+QUERY_REFERENCE: Final = "#query"
+"""In a subtask's text, stands for the query itself: the plan ``1: #query`` means "do not decompose"."""
+
+_REFERENCE = re.compile(r"#\s?([A-Za-z0-9_.]{1,40})")
+_CLEAN_LINE = re.compile(r"\s*(\d{1,4})\s*:\s*(\S.*?)\s*")
+_LOOSE_LINE = re.compile(r"\s*(?:[-*>]\s*)?(?:\*\*)?(?:(?:sub-?task|step|task)\s*)?#?(\d{1,4})\s*[.:)\]-]+(?:\*\*)?\s*(\S.*?)\s*", re.I)
+_NEEDS = re.compile(r"\s*[(\[]\s*(?:needs|depends on|after)\s*:?\s*((?:#?\s*[\w.]+\s*(?:,|and)?\s*)+)[)\]]\s*$", re.I)
+_ANSWER = re.compile(r"\banswer\s*:\s*", re.I)
+_MAX_TEXT: Final = 100_000
+"""Model text beyond this many characters is not looked at."""
+
+
+class ParsedPlan(NamedTuple):
+    """A plan read from text, or why there is none."""
+
+    subtasks: list[Subtask]
+    outcome: ParseOutcome
+    problem: str | None
+    """Why the plan is unusable; None for a usable one."""
+
+
+class ParsedAllocation(NamedTuple):
+    """Aliases per subtask read from text; subtasks without a known alias are missing."""
+
+    aliases: dict[str, str]
+    outcome: ParseOutcome
+    problem: str | None
+
+
+def parse_plan(text: str, *, max_subtasks: int) -> ParsedPlan:
+    """Read a plan: one line ``1: text`` per subtask, ``#1`` in a text referring to an earlier answer.
+
+    JSON (a list of texts or of objects with ``text`` and ``depends_on``), bullets, bold numbers and prose around the
+    lines are repaired. Numbers that a text refers to become dependencies.
+
+    Args:
+        text: What the decomposer wrote.
+        max_subtasks: A plan of more is unusable.
+    """
+    rows, outcome = _plan_rows(text[:_MAX_TEXT])
+    if not rows:
+        return ParsedPlan([], "malformed", "unparsable")
+    if len(rows) > max_subtasks:
+        return ParsedPlan([], outcome, f"too_many_subtasks: {len(rows)} > {max_subtasks}")
+    ids = [row[0] for row in rows]
+    if len(set(ids)) < len(ids):
+        return ParsedPlan([], outcome, "duplicate_ids")
+    subtasks = []
+    for id_, body, stated in rows:
+        found = [m for m in references(body) if m in ids]
+        needed = list(dict.fromkeys([*stated, *found]))
+        missing = [n for n in [*stated, *numeric_references(body)] if n not in ids]
+        if missing:
+            return ParsedPlan([], outcome, f"missing_dependency: {missing[0]}")
+        subtasks.append(Subtask(id=id_, text=body, depends_on=needed))
+    ordered = topological_order(subtasks)
+    if ordered is None:
+        return ParsedPlan([], outcome, "cycle")
+    return ParsedPlan(ordered, outcome, None)
+
+
+def references(text: str) -> list[str]:
+    """Ids after a ``#`` in a text, in order, without the reference to the query."""
+    return [m for m in _REFERENCE.findall(text) if f"#{m}" != QUERY_REFERENCE]
+
+
+def numeric_references(text: str) -> list[str]:
+    """As :func:`references`, numbers only: ``#tag`` in a user's text is no reference."""
+    return [m for m in references(text) if m.isdigit()]
+
+
+def resolve(text: str, answers: Mapping[str, str], query: str) -> str:
+    """Put answers (and the query) where the text refers to them; unknown references stay as they are."""
+    known = {**answers, QUERY_REFERENCE[1:]: query}
+    return _REFERENCE.sub(lambda m: known.get(m[1], m[0]), text)
+
+
+def topological_order(subtasks: Sequence[Subtask]) -> list[Subtask] | None:
+    """Subtasks so that what one needs comes before it, otherwise in the given order; None if there is a cycle."""
+    known = {s["id"] for s in subtasks}
+    waiting = {s["id"]: {d for d in s["depends_on"] if d in known} for s in subtasks}
+    followers: dict[str, list[str]] = {s["id"]: [] for s in subtasks}
+    for id_, needs in waiting.items():
+        for need in needs:
+            followers[need].append(id_)
+    by_id = {s["id"]: s for s in subtasks}
+    ready = [id_ for id_ in by_id if not waiting[id_]]
+    ordered: list[Subtask] = []
+    for id_ in ready:  # grows while it is walked
+        ordered.append(by_id[id_])
+        for follower in followers[id_]:
+            waiting[follower].discard(id_)
+            if not waiting[follower]:
+                ready.append(follower)
+    return ordered if len(ordered) == len(subtasks) else None
+
+
+def ancestors(subtasks: Sequence[Subtask], id_: str) -> list[str]:
+    """Ids of all subtasks that one needs, directly or not, nearest first."""
+    needs = {s["id"]: s["depends_on"] for s in subtasks}
+    found: dict[str, None] = {}
+    walk = list(needs[id_])
+    for near in walk:  # grows while it is walked
+        if near not in found:
+            found[near] = None
+            walk += needs[near]
+    return list(found)
+
+
+def parse_allocation(text: str, *, subtask_ids: Sequence[str], aliases: Sequence[str]) -> ParsedAllocation:
+    """Read an allocation: one line ``1: alias`` per subtask; JSON objects and bullets are repaired.
+
+    Args:
+        text: What the allocator wrote.
+        subtask_ids: The plan's subtasks.
+        aliases: The names that it could choose from.
+    """
+    rows, outcome = _allocation_rows(text[:_MAX_TEXT])
+    by_lower = {alias.lower(): alias for alias in aliases}
+    known: dict[str, str] = {}
+    unknown: list[str] = []
+    for id_, word in rows:
+        alias = by_lower.get(word.strip(" `*\"'.").lower())
+        if alias is None:
+            unknown.append(word)
+        elif id_ in subtask_ids:
+            known.setdefault(id_, alias)
+    if not rows:
+        return ParsedAllocation({}, "malformed", "unparsable")
+    if unknown:
+        return ParsedAllocation(known, "malformed", f"unknown_model: {unknown[0][:80]!r}")
+    missing = [id_ for id_ in subtask_ids if id_ not in known]
+    if missing:
+        return ParsedAllocation(known, "malformed", f"not_allocated: {missing[0]}")
+    return ParsedAllocation(known, outcome, None)
+
+
+def parse_answer(text: str) -> tuple[str, ParseOutcome]:
+    """The answer in a reply: what follows the last ``answer:``, up to the end of its paragraph.
+
+    Without such a marker the whole reply is the answer (``repaired``); nothing at all is ``malformed``.
+    """
+    pieces = _ANSWER.split(text[-_MAX_TEXT:])
+    if len(pieces) > 1:
+        answer = pieces[-1].strip().split("\n\n")[0].strip().strip("*").strip()
+        return (answer, "clean") if answer else ("", "malformed")
+    whole = text.strip()
+    return (whole, "repaired") if whole else ("", "malformed")
+
+
+def find_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
+    """The first JSON object or array in a text, or None."""
+    decoder = json.JSONDecoder()
+    for match in list(re.finditer(r"[\[{]", text))[:50]:
+        try:
+            return decoder.raw_decode(text, match.start())[0]
+        except (ValueError, RecursionError):
+            continue
+    return None
+
+
+def _plan_rows(text: str) -> tuple[list[tuple[str, str, list[str]]], ParseOutcome]:
+    """Rows of (id, text, stated dependencies)."""
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    matches = [_CLEAN_LINE.fullmatch(line) for line in lines]
+    if lines and all(matches):
+        return [_row(m[1], m[2]) for m in matches if m], "clean"
+    rows = _plan_rows_from_json(find_json(text))
+    if not rows:
+        rows = [_row(m[1], m[2]) for m in map(_LOOSE_LINE.fullmatch, lines) if m]
+    return rows, "repaired" if rows else "malformed"
+
+
+def _row(id_: str, body: str) -> tuple[str, str, list[str]]:
+    needs = _NEEDS.search(body)
+    if not needs:
+        return id_, body, []
+    stated = [w for w in re.findall(r"[\w.]+", needs[1]) if w.lower() != "and"]
+    return id_, body[: needs.start()].strip() or body, stated
+
+
+def _plan_rows_from_json(value: Any) -> list[tuple[str, str, list[str]]]:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict):
+        value = next((value[k] for k in ("subtasks", "plan", "steps") if isinstance(value.get(k), list)), None)
+    if not isinstance(value, list):
+        return []
+    rows: list[tuple[str, str, list[str]]] = []
+    for number, item in enumerate(value, 1):
+        if isinstance(item, str) and item.strip():
+            rows.append((str(number), item.strip(), []))
+        elif isinstance(item, dict):
+            body = next((item[k] for k in ("text", "subtask", "task", "question") if isinstance(item.get(k), str)), "")
+            needs = next((item[k] for k in ("depends_on", "needs", "dependencies") if isinstance(item.get(k), list)), [])
+            if body.strip():
+                rows.append((str(item.get("id", number)), body.strip(), [str(n).lstrip("#") for n in needs]))
+    return rows
+
+
+def _allocation_rows(text: str) -> tuple[list[tuple[str, str]], ParseOutcome]:
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    matches = [_CLEAN_LINE.fullmatch(line) for line in lines]
+    if lines and all(matches):
+        return [(m[1], m[2]) for m in matches if m], "clean"
+    value = find_json(text)
+    if isinstance(value, dict):
+        pairs = value.get("models", value.get("allocation", value))
+        if isinstance(pairs, dict):
+            return [(str(k), v) for k, v in pairs.items() if isinstance(v, str)], "repaired"
+    rows = [(m[1], m[2]) for m in map(_LOOSE_LINE.fullmatch, lines) if m]
+    return rows, "repaired" if rows else "malformed"

@@ -1,0 +1,306 @@
+"""The pool: which models there are, in which order and groups, at which prices, and how to reach each."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+from langchain_core.language_models import BaseChatModel
+
+from langchain_r2.errors import BadValueError, MissingExtraError, UnknownModelError
+from langchain_r2.types import Group
+
+PromptStyle = Literal["instruct", "bare"]
+"""How a model is spoken to: with instructions, or (fine-tuned on the steps) by a keyword and the content."""
+
+Grouping = Literal["thirds", "price"]
+"""Rule for capability groups: equal thirds of the order, or the two largest relative jumps in price."""
+
+_GROUPS: Final[tuple[Group, ...]] = get_args(Group)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value  # noqa: PLR0124 - not NaN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """USD per million tokens. None means: stated to be unknown; costs are then None, never 0."""
+
+    input: float | None
+    output: float | None
+    cached_input: float | None = None
+    """None: cached input tokens cost as much as others."""
+    source: str = ""
+    """Where the price was read."""
+    date: str = ""
+    """When it was read, as YYYY-MM-DD."""
+
+    def __post_init__(self) -> None:
+        """Check that prices are numbers from 0 up."""
+        for name in ("input", "output", "cached_input"):
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and 0 <= value < 1e6):
+                raise BadValueError(f"price {name}", value, "USD per million tokens, a number from 0 to 1,000,000")
+
+    def cost_usd(self, input_tokens: int, output_tokens: int, cached_input_tokens: int = 0) -> float | None:
+        """Cost of one call in USD; None where a price that it needs is unknown."""
+        if self.input is None or self.output is None:
+            return None
+        cached = self.input if self.cached_input is None else self.cached_input
+        fresh = input_tokens - cached_input_tokens
+        return (fresh * self.input + cached_input_tokens * cached + output_tokens * self.output) / 1e6
+
+
+FREE: Final = Price(input=0.0, output=0.0, source="stated to be free")
+"""A price of nothing, to be stated on purpose."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """One model of the pool, or a router's own model."""
+
+    name: str
+    """Name in this pool; allocations, traces and bills use it."""
+    model: BaseChatModel | str
+    """A chat model, or ``"provider:model"`` for LangChain's ``init_chat_model``, or with ``base_url`` the model's name."""
+    price: Price
+    base_url: str | None = None
+    """Address of an OpenAI-compatible server."""
+    api_key_env: str | None = None
+    """Environment variable that holds the key for ``base_url``; None sends no real key."""
+    group: Group | None = None
+    """None: by the pool's rule."""
+    parameters: int | None = None
+    context_tokens: int = 8192
+    max_output_tokens: int = 1024
+    """Longest reply asked for; the budget reserves for it."""
+    skills: str = ""
+    """What the model is good at, for allocators that read descriptions."""
+    capabilities: frozenset[str] = frozenset()
+    """For example ``logprobs``, ``tools``, ``structured_output``."""
+    max_concurrency: int | None = None
+    """Most calls at a time; None: no bound."""
+    requests_per_minute: float | None = None
+    """None: no bound."""
+    prompt_style: PromptStyle = "instruct"
+    chars_per_token: float = 2.0
+    """Least characters in a token, for the worst-case size of a prompt; 1.0 is always safe."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without calling anything."""
+        if not self.name or not self.name.strip() or any(c in self.name for c in "\n\r\t"):
+            raise BadValueError("model name", self.name, "a non-empty name on one line")
+        if self.group is not None and self.group not in _GROUPS:
+            raise BadValueError(f"group of model {self.name!r}", self.group, _GROUPS)
+        if not isinstance(self.price, Price):
+            raise BadValueError(f"price of model {self.name!r}", self.price, "a Price; Price(input=None, output=None) if unknown")
+        for attribute in ("context_tokens", "max_output_tokens"):
+            value = getattr(self, attribute)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise BadValueError(f"{attribute} of model {self.name!r}", value, "a whole number from 1 up")
+        for attribute in ("max_concurrency", "requests_per_minute"):
+            value = getattr(self, attribute)
+            if value is not None and not (_is_number(value) and value > 0):
+                raise BadValueError(f"{attribute} of model {self.name!r}", value, "a number above 0, or nothing")
+        if self.prompt_style not in get_args(PromptStyle):
+            raise BadValueError(f"prompt_style of model {self.name!r}", self.prompt_style, get_args(PromptStyle))
+        if not isinstance(self.model, (str, BaseChatModel)):
+            raise BadValueError(f"model of {self.name!r}", self.model, 'a LangChain chat model or "provider:model"')
+
+    def chat_model(self) -> BaseChatModel:
+        """The chat model, with all retries of its own off: :mod:`langchain_r2.transport` owns them.
+
+        Raises:
+            MissingExtraError: The package that speaks to this endpoint is not installed.
+        """
+        if isinstance(self.model, BaseChatModel):
+            return _without_retries(self.model)
+        if self.base_url is not None:
+            return _openai_compatible(self)
+        try:
+            from langchain.chat_models import init_chat_model
+        except ImportError as error:
+            raise MissingExtraError(f"model {self.model!r} of {self.name!r}", "agents") from error
+        try:
+            model: BaseChatModel = init_chat_model(self.model, max_retries=0)
+        except ImportError as error:
+            raise MissingExtraError(f"model {self.model!r} of {self.name!r} ({error})", "openai") from error
+        return model
+
+
+class ModelPool:
+    """Pool models in order, weakest first, each in a capability group.
+
+    Immutable. Models are ordered as given; ``ModelPool.ordered_by_price`` sorts first.
+    """
+
+    def __init__(self, models: Sequence[ModelSpec], *, name: str = "pool", grouping: Grouping = "thirds") -> None:
+        """Make a pool.
+
+        Args:
+            models: Weakest (cheapest) first.
+            name: Shown in traces and tables.
+            grouping: Rule for models that state no group.
+
+        Raises:
+            BadValueError: No models, a name twice, groups out of order, or an unknown rule.
+        """
+        if not models:
+            raise BadValueError("models of the pool", list(models), "at least one model")
+        names = [m.name for m in models]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise BadValueError("models of the pool", twice, "every name once", "Rename one of them.")
+        if grouping not in get_args(Grouping):
+            raise BadValueError("grouping", grouping, get_args(Grouping))
+        ruled = _thirds(len(models)) if grouping == "thirds" else _price_jumps(models)
+        self.name: Final = name
+        self.models: Final = tuple(
+            dataclasses.replace(m, group=m.group or group) for m, group in zip(models, ruled, strict=True)
+        )
+        ranks = [_GROUPS.index(m.group) for m in self.models if m.group]
+        if ranks != sorted(ranks):
+            order = [f"{m.name}: {m.group}" for m in self.models]
+            raise BadValueError("groups of the pool", order, "SLM before MLM before LLM", "Order the models so.")
+        self._index = {m.name: i for i, m in enumerate(self.models)}
+
+    @classmethod
+    def ordered_by_price(cls, models: Sequence[ModelSpec], *, name: str = "pool", grouping: Grouping = "thirds") -> "ModelPool":
+        """A pool in the order of output price, then input price; unknown prices come last."""
+        return cls(sorted(models, key=lambda m: _price_key(m.price)), name=name, grouping=grouping)
+
+    @classmethod
+    def from_toml(cls, path: str) -> "ModelPool":
+        """Load a pool file; see :mod:`langchain_r2.pool_file` for its form."""
+        from langchain_r2.pool_file import load_pool
+
+        return load_pool(path)
+
+    def __len__(self) -> int:
+        """How many models."""
+        return len(self.models)
+
+    def __iter__(self) -> Iterator[ModelSpec]:
+        """The models, weakest first."""
+        return iter(self.models)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the pool has a model of that name."""
+        return name in self._index
+
+    def __getitem__(self, name: str) -> ModelSpec:
+        """The model of that name.
+
+        Raises:
+            UnknownModelError: There is none.
+        """
+        return self.models[self.rank(name)]
+
+    def __repr__(self) -> str:
+        """Names and groups."""
+        return f"ModelPool({self.name!r}: {', '.join(f'{m.name} ({m.group})' for m in self.models)})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the models, weakest first."""
+        return tuple(self._index)
+
+    @property
+    def cheapest(self) -> ModelSpec:
+        """The first model."""
+        return self.models[0]
+
+    @property
+    def strongest(self) -> ModelSpec:
+        """The last model."""
+        return self.models[-1]
+
+    def rank(self, name: str) -> int:
+        """Place of a model in the order, 0 for the weakest.
+
+        Raises:
+            UnknownModelError: There is no model of that name.
+        """
+        try:
+            return self._index[name]
+        except KeyError:
+            raise UnknownModelError(name, self.names) from None
+
+    def up(self, name: str) -> str | None:
+        """The next stronger model, or None at the top. The order runs through a group, then into the next."""
+        rank = self.rank(name) + 1
+        return self.models[rank].name if rank < len(self.models) else None
+
+    def down(self, name: str, floor: str | None = None) -> str | None:
+        """The next cheaper model, or None at the bottom or at the floor."""
+        rank = self.rank(name) - 1
+        lowest = self.rank(floor) if floor is not None else 0
+        return self.models[rank].name if rank >= lowest else None
+
+    def group(self, group: Group) -> tuple[ModelSpec, ...]:
+        """The models of a group, weakest first; may be empty."""
+        return tuple(m for m in self.models if m.group == group)
+
+    def middle(self, group: Group) -> ModelSpec:
+        """The middle model of a group (METHOD: where the search starts); of the whole pool if the group is empty."""
+        members = self.group(group) or self.models
+        return members[len(members) // 2]
+
+    def prices(self) -> dict[str, dict[str, Any]]:
+        """Prices and groups by model name, as JSON data."""
+        return {m.name: {"group": m.group, **dataclasses.asdict(m.price)} for m in self.models}
+
+
+def _thirds(count: int) -> list[Group]:
+    return [_GROUPS[min(2, i * 3 // count)] for i in range(count)]
+
+
+def _price_jumps(models: Sequence[ModelSpec]) -> list[Group]:
+    """Cut the order at its two largest relative jumps in output price."""
+    keys = [_price_key(m.price) for m in models]
+    if any(k[0] in (0.0, float("inf")) for k in keys):
+        raise BadValueError("grouping", "price", "known prices above 0 for every model", 'Use grouping="thirds" or give groups.')
+    jumps = sorted(range(1, len(models)), key=lambda i: keys[i - 1][0] / keys[i][0])[:2]
+    cuts = sorted(jumps)
+    return [_GROUPS[min(2, sum(i >= cut for cut in cuts))] for i in range(len(models))]
+
+
+def _price_key(price: Price) -> tuple[float, float]:
+    unknown = float("inf")
+    return (unknown if price.output is None else price.output, unknown if price.input is None else price.input)
+
+
+def _without_retries(model: BaseChatModel) -> BaseChatModel:
+    retries = getattr(model, "max_retries", 0)
+    return model if retries == 0 else _rebuilt(model)
+
+
+def _rebuilt(model: BaseChatModel) -> BaseChatModel:
+    """The same model made anew with ``max_retries=0``: clients are built at construction, so a copy would keep them."""
+    fields: Mapping[str, Any] = {k: getattr(model, k) for k in model.model_fields_set if "client" not in k}
+    return type(model)(**{**fields, "max_retries": 0})
+
+
+def _openai_compatible(spec: ModelSpec) -> BaseChatModel:
+    import os
+
+    try:
+        from langchain_openai import ChatOpenAI
+        from pydantic import SecretStr
+    except ImportError as error:
+        raise MissingExtraError(f"model {spec.name!r} at {spec.base_url}", "openai") from error
+    key = os.environ.get(spec.api_key_env, "") if spec.api_key_env else "none"
+    if not key:
+        raise BadValueError(f"environment variable {spec.api_key_env}", "", f"the key for model {spec.name!r}", "Set it.")
+    return ChatOpenAI(
+        model=str(spec.model),
+        base_url=spec.base_url,
+        api_key=SecretStr(key),
+        max_retries=0,
+        logprobs="logprobs" in spec.capabilities or None,
+        stream_usage=True,
+    )
+
+
+__all__ = ["FREE", "Grouping", "ModelPool", "ModelSpec", "Price", "PromptStyle"]

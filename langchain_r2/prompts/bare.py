@@ -1,0 +1,43 @@
+"""Prompts for models that were fine-tuned on their step: a keyword and the content, no instruction.
+
+The embedded pool and every router trained by ``training/`` read these; SFT data, rollouts and running share them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from langchain_r2.prompts.base import Card, Prompt
+
+
+def direct(query: str) -> Prompt:
+    """The whole query, answer at once."""
+    return Prompt(f"direct : {query}")
+
+
+def cot(query: str) -> Prompt:
+    """The whole query, step by step."""
+    return Prompt(f"steps : {query}")
+
+
+def subtask(text: str, *, query: str = "", known: Mapping[str, str] | None = None) -> Prompt:
+    """One subtask. ``query`` is not shown: fine-tuned decomposers write subtasks that can be done without it."""
+    del query
+    lines = [f"{id_} = {answer}" for id_, answer in (known or {}).items()]
+    return Prompt("\n".join([*lines, f"solve : {text}"]))
+
+
+def decompose(query: str, *, max_subtasks: int = 0) -> Prompt:
+    """The query, or a subtask that is to be replanned. The bound was part of the training, so it is not shown."""
+    del max_subtasks
+    return Prompt(f"plan : {query}")
+
+
+def allocate(query: str, plan: str, *, cards: Sequence[Card]) -> Prompt:
+    """Query, plan, and every model's alias with its rank."""
+    pool = " ".join(f"{card.alias} {card.rank}" for card in cards)
+    return Prompt(f"pool : {pool}\nroute : {query}\n{plan}")
+
+
+def aggregate(query: str, answers: Mapping[str, str]) -> Prompt:
+    """The query and the answers."""
+    lines = [f"{id_} = {answer}" for id_, answer in answers.items()]
+    return Prompt("\n".join([*lines, f"join : {query}"]))

@@ -1,0 +1,57 @@
+"""What a prompt is, and what every set of prompts has."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+
+
+class Prompt(NamedTuple):
+    """One request to a chat model."""
+
+    user: str
+    system: str | None = None
+
+    def messages(self) -> list[BaseMessage]:
+        """As LangChain messages."""
+        human = HumanMessage(self.user)
+        return [SystemMessage(self.system), human] if self.system else [human]
+
+
+class Card(NamedTuple):
+    """What an allocator may know of a pool model."""
+
+    alias: str
+    """The name that the allocator uses; drawn anew for every pool so that it learns from descriptions, not names."""
+    rank: int
+    """Place in the pool's order, 1 for the weakest."""
+    group: str
+    price: str
+    skills: str
+
+
+class Prompts(Protocol):
+    """One template per step; a module of this package each."""
+
+    def direct(self, query: str) -> Prompt:
+        """The whole query, answer at once."""
+
+    def cot(self, query: str) -> Prompt:
+        """The whole query, step by step."""
+
+    def subtask(self, text: str, *, query: str, known: Mapping[str, str]) -> Prompt:
+        """One subtask, with the answers that it needs."""
+
+    def decompose(self, query: str, *, max_subtasks: int) -> Prompt:
+        """The query, or a subtask that is to be replanned."""
+
+    def allocate(self, query: str, plan: str, *, cards: Sequence[Card]) -> Prompt:
+        """A plan whose subtasks are to be given to models."""
+
+    def aggregate(self, query: str, answers: Mapping[str, str]) -> Prompt:
+        """The answers of the subtasks, from which the final answer is to be written."""
+
+
+def plan_lines(texts: Sequence[str]) -> str:
+    """A plan as text: one numbered line per subtask. What decomposers write and allocators read."""
+    return "\n".join(f"{i} : {text}" for i, text in enumerate(texts, 1))

@@ -1,0 +1,65 @@
+"""What is known of a pool model on a kind of subtask: kept in a store of the caller's, and seen within one query.
+
+METHOD 5, downward: a model's record on this kind of subtask is the evidence that one step cheaper will do.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from langgraph.store.base import BaseStore
+
+from langchain_r2.flow import Both, Flow
+from langchain_r2.types import Attempt, ModelRecord, SubtaskResult
+
+NAMESPACE: Final = ("langchain_r2", "records")
+"""Where records live in a store; the model's name is appended, the kind is the key."""
+
+_DIGIT = re.compile(r"\d")
+_NAME = re.compile(r"\b[A-Z]\w+")
+
+
+def kind_of(text: str) -> str:
+    """The kind of a subtask: its text with digits masked and capitalised words left out, so that like ones share it."""
+    return _NAME.sub("_", _DIGIT.sub("0", text)).strip()[:200]
+
+
+def plus(record: ModelRecord | None, attempts: Iterable[Attempt], model: str, *, accepted: bool) -> ModelRecord | None:
+    """A record after the tries of a subtask; only its last try can have been accepted."""
+    rows = [a for a in attempts if a["role"] == "executor"]
+    for row in rows:
+        if row["model"] != model:
+            continue
+        before = record or ModelRecord(tries=0, accepted=0, confidence_sum=0.0)
+        record = ModelRecord(
+            tries=before["tries"] + 1,
+            accepted=before["accepted"] + int(accepted and row is rows[-1]),
+            confidence_sum=before["confidence_sum"] + (row["confidence"] or 0.0),
+        )
+    return record
+
+
+def read(store: BaseStore | None, kind: str, model: str | None) -> Flow[ModelRecord | None]:
+    """The record in a store; None where there is none."""
+    if store is None or model is None:
+        return None
+    item = yield Both(store.get, store.aget, ((*NAMESPACE, model), kind))
+    return ModelRecord(**item.value) if item else None
+
+
+def write(store: BaseStore | None, result: SubtaskResult) -> Flow[None]:
+    """Add a subtask's tries to the records in a store. Two runs that write at once may lose one of the two additions."""
+    if store is None:
+        return
+    for model in dict.fromkeys(a["model"] for a in result["attempts"] if a["role"] == "executor"):
+        known = yield from read(store, result["kind"], model)
+        record = plus(known, result["attempts"], model, accepted=result["verdict"]["accepted"])
+        yield Both(store.put, store.aput, ((*NAMESPACE, model), result["kind"], dict(record or {})))
+
+
+def among(results: Iterable[SubtaskResult], kind: str, model: str | None, record: ModelRecord | None) -> ModelRecord | None:
+    """A record with what a run's earlier results add to it."""
+    for result in results:
+        if result["kind"] == kind and model is not None:
+            record = plus(record, result["attempts"], model, accepted=result["verdict"]["accepted"])
+    return record

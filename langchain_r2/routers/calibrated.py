@@ -1,0 +1,98 @@
+"""An allocator by difficulty: what an evaluation model's own confidence in a subtask says about how hard it is.
+
+Source: METHOD 3.2, paper Eq. 7 (from DoT, where alpha = 0.4 and one threshold 0.9). Deviations: the signal is a setting,
+thresholds are meant to be calibrated, and a subtask that needs an earlier answer is judged with the reference in place.
+"""
+
+from langchain_core.runnables import RunnableConfig
+
+from langchain_r2.confidence import Confidence
+from langchain_r2.errors import BadValueError, BudgetError
+from langchain_r2.flow import Flow
+from langchain_r2.ledger import Budget
+from langchain_r2.pool import ModelPool
+from langchain_r2.prompts import prompts_for
+from langchain_r2.routers.base import AllocatorInput, AllocatorOutput, FlowRunnable
+from langchain_r2.transport import Call, Transport
+from langchain_r2.types import Allocation, Attempt, Group, Reason
+
+
+class CalibratedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
+    """Runs the evaluation model (``M_eval``) on every subtask; easy goes to the SLM, medium to the MLM, hard to the LLM group.
+
+    The model is the middle one of the group. The evaluation model's calls are billed under the role ``evaluator``.
+    """
+
+    def __init__(
+        self,
+        pool: ModelPool,
+        *,
+        evaluator: str | None = None,
+        confidence: Confidence | None = None,
+        easy: float = 0.9,
+        medium: float = 0.6,
+        default_route: str | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        """Make an allocator.
+
+        Args:
+            pool: The models to choose from.
+            evaluator: Pool model that judges; None: the cheapest.
+            confidence: Signal and calibration of the judgement; None: the sequence probability, uncalibrated.
+            easy: Confidence from which a subtask is easy (``tau_easy``).
+            medium: Confidence from which it is medium (``tau_medium``).
+            default_route: Pool model where there is no judgement; None: the middle of the MLM group.
+            transport: Where calls go; None makes one.
+
+        Raises:
+            BadValueError: The thresholds are not ``0 <= medium <= easy <= 1``.
+            UnknownModelError: The pool has no model ``evaluator`` or ``default_route``.
+        """
+        if not 0 <= medium <= easy <= 1:
+            raise BadValueError("thresholds (medium, easy)", (medium, easy), "0 <= medium <= easy <= 1")
+        self.pool, self.easy, self.medium = pool, easy, medium
+        self.evaluator = pool[evaluator] if evaluator else pool.cheapest
+        self.confidence = confidence or Confidence()
+        self.default_route = pool[default_route].name if default_route else pool.middle("MLM").name
+        self._transport = transport or Transport()
+
+    def flow(self, value: AllocatorInput, config: RunnableConfig) -> Flow[AllocatorOutput]:
+        """Judge every subtask; where money or the model fails, the default route is taken."""
+        budget = Budget(value.get("budget_usd"))
+        attempts: list[Attempt] = []
+        models: dict[str, str] = {}
+        reasons: dict[str, Reason] = {}
+        note: str | None = None
+        prompts = prompts_for(self.evaluator.prompt_style)
+        for subtask in value["plan"]["subtasks"]:
+            call = Call(
+                spec=self.evaluator,
+                prompt=prompts.subtask(subtask["text"], query=value["query"], known={}),
+                role="evaluator",
+                budget=budget,
+                config=config,
+                subtask_id=subtask["id"],
+            )
+            confidence: float | None = None
+            try:
+                outcome = yield from self._transport.call(call)
+            except BudgetError:
+                note = "budget"
+            else:
+                attempts += outcome.attempts
+                if outcome.reply is None:
+                    note = f"call_failed: {type(outcome.error).__name__}"
+                else:
+                    confidence = self.confidence(outcome.reply, self.evaluator.name)
+                    attempts[-1]["confidence"] = confidence
+                    note = note or ("no_signal" if confidence is None else None)
+            group = self._difficulty(confidence)
+            models[subtask["id"]] = self.pool.middle(group).name if group else self.default_route
+            reasons[subtask["id"]] = "allocated" if group else "default_route"
+        return AllocatorOutput(allocation=Allocation(models=models, reasons=reasons, note=note), attempts=attempts)
+
+    def _difficulty(self, confidence: float | None) -> Group | None:
+        if confidence is None:
+            return None
+        return "SLM" if confidence >= self.easy else "MLM" if confidence >= self.medium else "LLM"

@@ -1,0 +1,233 @@
+"""Routers that ask a chat model: any chat model with instructions, a fine-tuned one with the prompt of its training.
+
+Source: METHOD 2.2 (rejection sampling, adaptive here), 3.4 (what the allocator reads).
+"""
+
+import math
+import random
+import string
+from typing import Final
+
+from langchain_core.runnables import RunnableConfig
+
+from langchain_r2.confidence import Calibration, sequence
+from langchain_r2.errors import BadValueError, BudgetError
+from langchain_r2.flow import Flow
+from langchain_r2.ledger import Budget
+from langchain_r2.parsing import ParsedPlan, parse_allocation, parse_plan
+from langchain_r2.pool import ModelPool, ModelSpec
+from langchain_r2.prompts import Card, plan_lines, prompts_for
+from langchain_r2.routers.base import (
+    AllocatorInput,
+    AllocatorOutput,
+    DecomposerInput,
+    DecomposerOutput,
+    FlowRunnable,
+    checked_query,
+    whole_query_plan,
+)
+from langchain_r2.transport import Call, Reply, Transport
+from langchain_r2.types import Allocation, Attempt, Plan, Reason, Subtask
+
+ALIASES: Final = [letter for letter in string.ascii_lowercase if letter not in "br"]
+"""Names for models in allocators' prompts; without letters that mean something else in the embedded models' texts."""
+
+
+class PromptedDecomposer(FlowRunnable[DecomposerInput, DecomposerOutput]):
+    """Asks a chat model for a plan; asks again, warmer, only where the first plan is unusable or improbable."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        max_samples: int = 3,
+        min_confidence: float = 0.5,
+        calibration: Calibration | None = None,
+        max_subtasks: int = 32,
+        temperature: float = 0.7,
+        always_sample: bool = False,
+        transport: Transport | None = None,
+    ) -> None:
+        """Make a decomposer.
+
+        Args:
+            spec: The model and its price.
+            max_samples: Most plans drawn (K of the paper, 3 there).
+            min_confidence: A usable plan at least this probable to be right ends the sampling.
+            calibration: From the plan's sequence log-probability to the probability that it is right.
+            max_subtasks: Plans of more are unusable.
+            temperature: Of all samples after the first.
+            always_sample: Draw ``max_samples`` always, as the paper does, instead of stopping early.
+            transport: Where calls go; None makes one.
+        """
+        if max_samples < 1:
+            raise BadValueError("max_samples", max_samples, "a whole number from 1 up")
+        self.spec, self.max_samples, self.min_confidence = spec, max_samples, min_confidence
+        self.calibration, self.max_subtasks, self.temperature = calibration, max_subtasks, temperature
+        self.always_sample = always_sample
+        self._transport = transport or Transport()
+
+    def flow(self, value: DecomposerInput, config: RunnableConfig) -> Flow[DecomposerOutput]:
+        """Draw plans until one is good enough.
+
+        Raises:
+            BadValueError: The query is empty.
+            BudgetError: The budget cannot pay for the first plan.
+        """
+        query = checked_query(value)
+        budget = Budget(value.get("budget_usd"))
+        attempts: list[Attempt] = []
+        rejected: list[str] = []
+        usable: dict[tuple[str, ...], tuple[float, ParsedPlan, float | None]] = {}
+        for number in range(self.max_samples):
+            call = Call(
+                spec=self.spec,
+                prompt=prompts_for(self.spec.prompt_style).decompose(query, max_subtasks=self.max_subtasks),
+                role="decomposer",
+                budget=budget,
+                config=config,
+                subtask_id=value.get("subtask_id"),
+                temperature=0.0 if number == 0 else self.temperature,
+                direction="replan" if value.get("subtask_id") else "initial",
+            )
+            try:
+                outcome = yield from self._transport.call(call)
+            except BudgetError:
+                if not attempts:
+                    raise
+                rejected.append("budget")
+                break
+            attempts += outcome.attempts
+            if outcome.reply is None:
+                rejected.append(f"call_failed: {type(outcome.error).__name__}")
+                continue
+            parsed = parse_plan(outcome.reply.text, max_subtasks=self.max_subtasks)
+            confidence = self._confidence(outcome.reply)
+            attempts[-1]["confidence"] = confidence
+            if parsed.problem:
+                rejected.append(parsed.problem)
+                continue
+            key = tuple(s["text"] for s in parsed.subtasks)
+            usable.setdefault(key, (-1.0 if confidence is None else confidence, parsed, confidence))
+            if not self.always_sample and (confidence is None or confidence >= self.min_confidence):
+                break
+        if not usable:
+            return DecomposerOutput(plan=whole_query_plan(query, rejected), attempts=attempts)
+        # Equal probabilities: the shorter plan (the part of J that can be known without running the plan).
+        _, best, confidence = max(usable.values(), key=lambda u: (u[0], -len(u[1].subtasks)))
+        plan = Plan(subtasks=best.subtasks, parse=best.outcome, confidence=confidence, rejected=rejected)
+        return DecomposerOutput(plan=plan, attempts=attempts)
+
+    def _confidence(self, reply: Reply) -> float | None:
+        if reply.token_logprobs is None:
+            return None
+        value = sequence(reply.token_logprobs)
+        return self.calibration(value) if self.calibration else math.exp(min(0.0, value))
+
+
+class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
+    """Shows a chat model the plan and a card of every pool model, and reads which model gets which subtask.
+
+    Where the model gives the probabilities of its alternatives, ``coverage`` decides instead of the single likeliest
+    name: the cheapest model is taken such that a model up to it is, with that probability, the cheapest right one.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        pool: ModelPool,
+        *,
+        coverage: float | None = None,
+        shuffle_aliases: bool = True,
+        default_route: str | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        """Make an allocator.
+
+        Args:
+            spec: The model and its price.
+            pool: The models to choose from.
+            coverage: Between 0 and 1; None takes the name that was written.
+            shuffle_aliases: Give models names and order that change with the query (by its hash), so that no habit of
+                preferring a name or a place can decide.
+            default_route: Pool model for subtasks without a usable allocation; None: the middle of the MLM group.
+            transport: Where calls go; None makes one.
+
+        Raises:
+            BadValueError: ``coverage`` is out of range, or there are more models than names.
+            UnknownModelError: The pool has no model ``default_route``.
+        """
+        if coverage is not None and not 0 < coverage < 1:
+            raise BadValueError("coverage", coverage, "a number between 0 and 1, or None")
+        if len(pool) > len(ALIASES):
+            raise BadValueError("models of the pool", len(pool), f"at most {len(ALIASES)} for a prompted allocator")
+        self.spec, self.pool, self.coverage, self.shuffle_aliases = spec, pool, coverage, shuffle_aliases
+        self.default_route = pool[default_route].name if default_route else pool.middle("MLM").name
+        self._transport = transport or Transport()
+
+    def cards(self, query: str) -> list[Card]:
+        """The models' cards in the order shown for a query."""
+        names, order = ALIASES[: len(self.pool)], list(range(len(self.pool)))
+        if self.shuffle_aliases:
+            rng = random.Random(query)  # noqa: S311 - the same query sees the same order
+            rng.shuffle(names)
+            rng.shuffle(order)
+        cards = []
+        for alias, rank in zip(names, order, strict=True):
+            model = self.pool.models[rank]
+            price = f"{model.price.input}/{model.price.output} USD per million tokens in/out"
+            cards.append(Card(alias, rank + 1, str(model.group), price, model.skills))
+        return cards if self.shuffle_aliases else sorted(cards, key=lambda c: c.rank)
+
+    def flow(self, value: AllocatorInput, config: RunnableConfig) -> Flow[AllocatorOutput]:
+        """Ask once.
+
+        Raises:
+            BudgetError: The budget cannot pay for the call.
+        """
+        query, subtasks = value["query"], value["plan"]["subtasks"]
+        cards = self.cards(query)
+        prompts = prompts_for(self.spec.prompt_style)
+        call = Call(
+            spec=self.spec,
+            prompt=prompts.allocate(query, plan_lines([s["text"] for s in subtasks]), cards=cards),
+            role="allocator",
+            budget=Budget(value.get("budget_usd")),
+            config=config,
+            subtask_id=value.get("subtask_id"),
+            direction="replan" if value.get("subtask_id") else "initial",
+            top_logprobs=len(cards) if self.coverage else 0,
+        )
+        outcome = yield from self._transport.call(call)
+        if outcome.reply is None:
+            note = f"call_failed: {type(outcome.error).__name__}"
+            return AllocatorOutput(allocation=self._complete({}, subtasks, note), attempts=outcome.attempts)
+        # Lines are numbered 1, 2, ... in the prompt, whatever the subtasks' ids are.
+        numbers = {str(i): s["id"] for i, s in enumerate(subtasks, 1)}
+        by_alias = {c.alias: self.pool.models[c.rank - 1].name for c in cards}
+        parsed = parse_allocation(outcome.reply.text, subtask_ids=list(numbers), aliases=list(by_alias))
+        models = {numbers[n]: by_alias[alias] for n, alias in parsed.aliases.items()}
+        if self.coverage and not parsed.problem:
+            models |= self._covering(outcome.reply, [s["id"] for s in subtasks], by_alias, self.coverage)
+        return AllocatorOutput(allocation=self._complete(models, subtasks, parsed.problem), attempts=outcome.attempts)
+
+    def _covering(self, reply: Reply, ids: list[str], by_alias: dict[str, str], coverage: float) -> dict[str, str]:
+        """Models by ``coverage``, where the reply's alternatives show one distribution over aliases per subtask."""
+        spots = [a for a in reply.alternatives if a and max(a, key=lambda token: a[token]).strip() in by_alias]
+        if len(spots) != len(ids):
+            return {}
+        chosen = {}
+        for id_, spot in zip(ids, spots, strict=True):
+            chances = {by_alias[t.strip()]: math.exp(p) for t, p in spot.items() if t.strip() in by_alias}
+            total, reached = sum(chances.values()), 0.0
+            for model in self.pool:
+                reached += chances.get(model.name, 0.0) / total
+                if reached >= coverage:
+                    chosen[id_] = model.name
+                    break
+        return chosen
+
+    def _complete(self, models: dict[str, str], subtasks: list[Subtask], note: str | None) -> Allocation:
+        reasons: dict[str, Reason] = {s["id"]: "allocated" if s["id"] in models else "default_route" for s in subtasks}
+        routed = {s["id"]: models.get(s["id"], self.default_route) for s in subtasks}
+        return Allocation(models=routed, reasons=reasons, note=note)

@@ -1,0 +1,129 @@
+"""States of the two graphs: what goes in, what is kept, what comes out, and what a node may return."""
+
+from langchain_core.messages import AnyMessage
+from langgraph.graph.message import add_messages
+from typing_extensions import Annotated, NotRequired, TypedDict
+
+from langchain_r2.types import (
+    Allocation,
+    Attempt,
+    Direction,
+    ModelRecord,
+    Plan,
+    Reason,
+    Status,
+    SubtaskResult,
+    Verdict,
+)
+
+
+class R2Input(TypedDict):
+    """Give ``query``, or ``messages`` whose last one is the user's."""
+
+    query: NotRequired[str]
+    messages: NotRequired[Annotated[list[AnyMessage], add_messages]]
+
+
+class R2State(TypedDict):
+    """What the router graph keeps. All of it is JSON data, but for the messages."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    query: str
+    plan: Plan
+    allocation: Allocation
+    results: list[SubtaskResult]
+    attempts: list[Attempt]
+    answer: str | None
+    status: Status
+    error: str | None
+
+
+class R2Output(TypedDict):
+    """What the router graph returns."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    query: str
+    plan: Plan
+    allocation: Allocation
+    results: list[SubtaskResult]
+    attempts: list[Attempt]
+    answer: str | None
+    status: Status
+    error: str | None
+
+
+class R2Update(TypedDict, total=False):
+    """What a node of the router graph may return."""
+
+    messages: list[AnyMessage]
+    query: str
+    plan: Plan
+    allocation: Allocation
+    results: list[SubtaskResult]
+    attempts: list[Attempt]
+    answer: str | None
+    status: Status
+    error: str | None
+
+
+class Evidence(TypedDict):
+    """Facts that the edges of the subtask graph decide on. Gathered by nodes, so that the same state decides the same."""
+
+    cheaper: str | None
+    """The next cheaper model; None at the bottom or at the floor."""
+    record: ModelRecord | None
+    """How the allocated model did on this kind of subtask."""
+    cheaper_record: ModelRecord | None
+    remaining_usd: float
+    """What the plan's subtasks that have not run are expected to cost as allocated."""
+    left_usd: float | None
+    """What the budget has left; None without a budget."""
+    stronger: str | None
+    """The next stronger model; None at the top."""
+    stronger_usd: float
+    """What the stronger model is expected to cost on this subtask."""
+    replan_usd: float | None
+    """What a sub-plan is expected to cost; None where the subtask cannot be replanned."""
+
+
+class SubtaskState(TypedDict):
+    """What the subtask graph keeps: one subtask of one plan."""
+
+    id: str
+    text: str
+    """The subtask with the answers it refers to put in."""
+    query: str
+    known: dict[str, str]
+    """Answers that it needs but does not refer to, by subtask id."""
+    kind: str
+    model: str
+    direction: Direction
+    reason: Reason
+    depth: int
+    """How many replans led here."""
+    tries: int
+    lowered: bool
+    """Whether it was reallocated downward: never twice."""
+    attempts: list[Attempt]
+    verdict: Verdict | None
+    evidence: Evidence
+    subplan: Plan | None
+    suballocation: Allocation | None
+    max_attempts: int
+    upward: bool
+    downward: bool
+
+
+class SubtaskUpdate(TypedDict, total=False):
+    """What a node of the subtask graph may return."""
+
+    model: str
+    direction: Direction
+    reason: Reason
+    tries: int
+    lowered: bool
+    attempts: list[Attempt]
+    verdict: Verdict | None
+    evidence: Evidence
+    subplan: Plan | None
+    suballocation: Allocation | None

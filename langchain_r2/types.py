@@ -1,0 +1,152 @@
+"""The records that runs are made of: plain JSON data with string keys, safe in any checkpointer and over HTTP."""
+
+from typing import Literal
+
+from typing_extensions import TypedDict
+
+Group = Literal["SLM", "MLM", "LLM"]
+"""Capability group of a pool model: small, medium, large."""
+
+Role = Literal["decomposer", "allocator", "executor", "evaluator", "aggregator"]
+"""What a model call was for. ``evaluator`` is the evaluation model (``M_eval``) of the paper."""
+
+ROUTER_ROLES: frozenset[Role] = frozenset({"decomposer", "allocator", "evaluator"})
+"""Roles whose cost is the router's share of the bill."""
+
+Direction = Literal["initial", "upward", "downward", "replan"]
+"""How an attempt came to its model: as allocated, after a step up, after a step down, or inside a replanned subtask."""
+
+Reason = Literal[
+    "allocated",
+    "default_route",
+    "low_confidence",
+    "invalid_output",
+    "truncated",
+    "refused",
+    "unreachable",
+    "record",
+    "budget",
+    "confident",
+    "no_signal",
+    "top_of_pool",
+    "attempts_used",
+]
+"""Why a decision was taken.
+
+First tries: ``allocated`` (by the allocator), ``default_route`` (the allocator gave nothing usable). Upward and replan:
+``low_confidence``, ``invalid_output``, ``truncated``, ``refused``, ``unreachable``. Downward: ``record`` (the model's
+record on this kind of subtask says that one step cheaper will do), ``budget`` (what is left cannot pay for the plan as
+allocated). Acceptance: ``confident``, ``no_signal`` (the model gives no confidence). Best effort: ``top_of_pool``,
+``attempts_used``, ``budget``.
+"""
+
+ParseOutcome = Literal["clean", "repaired", "malformed"]
+"""``clean``: exactly the asked form. ``repaired``: another form that is clear. ``malformed``: unusable."""
+
+Status = Literal["ok", "best_effort", "budget_exhausted", "error"]
+"""How a run ended. ``best_effort``: an answer, of which at least one part was not accepted."""
+
+AggregationMode = Literal["last", "join", "llm"]
+"""How the answers of the subtasks become the answer: the last one, all joined, or written by a pool model."""
+
+
+class Subtask(TypedDict):
+    """One subtask of a plan."""
+
+    id: str
+    text: str
+    """What to do. ``#1`` stands for the answer of subtask 1, ``#query`` for the query."""
+    depends_on: list[str]
+
+
+class Plan(TypedDict):
+    """A directed acyclic graph of subtasks, listed so that what a subtask needs comes before it."""
+
+    subtasks: list[Subtask]
+    parse: ParseOutcome
+    confidence: float | None
+    """Probability that the plan is right, where the decomposer gives one."""
+    rejected: list[str]
+    """Why earlier samples were rejected, in order; a plan that fell back to the query itself says so here."""
+
+
+class Attempt(TypedDict):
+    """One model call, good or failed, of any role: the row of the ledger and of the trace."""
+
+    subtask_id: str | None
+    """None for calls about the whole query."""
+    role: Role
+    model: str
+    group: Group | None
+    """None for a router model, which is not in the pool."""
+    direction: Direction
+    reason: Reason
+    confidence: float | None
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    """None where the model's price is stated to be unknown."""
+    wall_s: float
+    error_type: str | None
+    answer: str | None
+    """The reply's text, or for an executor the answer taken from it."""
+
+
+class Allocation(TypedDict):
+    """Which pool model gets which subtask."""
+
+    models: dict[str, str]
+    """Subtask id to pool model name."""
+    reasons: dict[str, Reason]
+    """Subtask id to ``allocated`` or ``default_route``."""
+    note: str | None
+    """What was wrong with the allocator's output, if anything."""
+
+
+class Verdict(TypedDict):
+    """What is thought of an attempt's answer."""
+
+    accepted: bool
+    reason: Reason
+
+
+class SubtaskResult(TypedDict):
+    """How a subtask ended."""
+
+    id: str
+    text: str
+    """The subtask with the answers it refers to put in."""
+    kind: str
+    """What subtasks share a record with it."""
+    answer: str
+    model: str
+    """The model whose answer it is; for a replanned subtask that of the last part."""
+    verdict: Verdict
+    attempts: list[Attempt]
+    parts: list[Subtask]
+    """The sub-plan that was run in its place; empty where there was none."""
+
+
+class ModelRecord(TypedDict):
+    """How a pool model did on one kind of subtask so far."""
+
+    tries: int
+    accepted: int
+    confidence_sum: float
+
+
+class RunRecord(TypedDict):
+    """A whole run as one JSON line."""
+
+    id: str
+    query: str
+    answer: str | None
+    status: Status
+    error: str | None
+    plan: list[Subtask]
+    attempts: list[Attempt]
+    cost_usd: float | None
+    cost_by_role: dict[str, float | None]
+    cost_by_model: dict[str, float | None]
+    wall_s: float
