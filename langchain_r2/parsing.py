@@ -1,5 +1,6 @@
 """From model text to plans, allocations and answers; every result says whether it was clean, repaired or malformed."""
 
+import heapq
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -92,15 +93,16 @@ def topological_order(subtasks: Sequence[Subtask]) -> list[Subtask] | None:
     for id_, needs in waiting.items():
         for need in needs:
             followers[need].append(id_)
-    by_id = {s["id"]: s for s in subtasks}
-    ready = [id_ for id_ in by_id if not waiting[id_]]
+    place = {s["id"]: i for i, s in enumerate(subtasks)}
+    ready = [place[id_] for id_, needs in waiting.items() if not needs]
+    heapq.heapify(ready)
     ordered: list[Subtask] = []
-    for id_ in ready:  # grows while it is walked
-        ordered.append(by_id[id_])
-        for follower in followers[id_]:
-            waiting[follower].discard(id_)
+    while ready:
+        ordered.append(subtasks[heapq.heappop(ready)])
+        for follower in followers[ordered[-1]["id"]]:
+            waiting[follower].discard(ordered[-1]["id"])
             if not waiting[follower]:
-                ready.append(follower)
+                heapq.heappush(ready, place[follower])
     return ordered if len(ordered) == len(subtasks) else None
 
 

@@ -1,0 +1,1 @@
+"""Router training, run from a checkout; never imported by the library."""

@@ -22,9 +22,11 @@ class Example(NamedTuple):
 class Mixture(NamedTuple):
     """Shares of the kinds of texts that every pool model is trained on; they sum to 1."""
 
-    step: float = 0.45
+    step: float = 0.40
     """Single steps: those of the problems, their finer parts, and as many drawn evenly over operations and sizes."""
-    cot: float = 0.50
+    plan: float = 0.30
+    """Whole problems, and single steps, turned into a plan: this teaches reading at a fifth of a solution's length."""
+    cot: float = 0.25
     """Whole problems, step by step."""
     direct: float = 0.05
     """Whole problems, the answer at once."""
@@ -186,6 +188,10 @@ def pool_examples(stream: Iterator[Problem], rng: random.Random, *, works: bool)
             yield cot_example(problem, works=works)
         elif draw < MIXTURE.cot + MIXTURE.direct:
             yield direct_example(problem)
+        elif draw < MIXTURE.cot + MIXTURE.direct + MIXTURE.plan:
+            yield plan_example(problem)
+            if rng.random() < 0.2:
+                yield finer_plan_example(rng.choice(problem.steps).resolved)
         else:
             # Several steps for one problem: a step is far shorter than a solution.
             for step in rng.sample(problem.steps, min(2, len(problem.steps))):

@@ -1,0 +1,248 @@
+"""The command line: ``langchain-r2 ask | batch | draw | eval``.
+
+Exit codes: 0 every query was answered, 2 wrong use (nothing was run), 3 some query was not answered, 130 interrupted.
+"""
+
+import asyncio
+import contextlib
+import io
+import sys
+import time
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from langchain_r2._version import __version__
+from langchain_r2.errors import BadValueError, ConfigurationError, MissingExtraError, PoolFileError
+
+app = typer.Typer(
+    name="langchain-r2",
+    no_args_is_help=True,
+    add_completion=False,
+    # A traceback of ours would show local variables, and with them keys.
+    pretty_exceptions_enable=False,
+    help="Split a query into subtasks, give each to the cheapest model that can do it.",
+    epilog="Exit codes: 0 answered, 2 wrong use, 3 not answered, 130 interrupted.",
+)
+
+PoolOption = Annotated[str, typer.Option("--pool", help='"embedded", or a pool file (TOML).', metavar="embedded|FILE")]
+BudgetOption = Annotated[
+    float | None, typer.Option("--budget-usd", help="Most that one query may cost, in USD. A hard limit.")
+]
+
+
+def build_graph(pool: str, *, check: bool = True) -> Any:  # noqa: ANN401 - a compiled graph; importing its type is slow
+    """Make the router graph for a pool.
+
+    Args:
+        pool: ``embedded`` or the path of a pool file.
+        check: Whether every model of a file must be buildable, so that a missing key or package shows before any call.
+
+    Raises:
+        ConfigurationError: The pool cannot be loaded, or one of its models cannot be built.
+    """
+    from langchain_r2.graph import create_r2_graph
+    from langchain_r2.pool_file import EMBEDDED, resolve_pool
+
+    models = resolve_pool(pool)
+    if pool == EMBEDDED:
+        from langchain_r2.embedded import embedded_router
+
+        return create_r2_graph(**embedded_router(pool=models))
+    for spec in models if check else ():
+        try:
+            spec.chat_model()
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            problem = f"model {spec.name!r} cannot be made: {type(error).__name__}: {error}"
+            raise PoolFileError(pool, problem) from error
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        graph = create_r2_graph(models)
+    for warning in caught:
+        _note(str(warning.message), "yellow")
+    return graph
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[  # noqa: ARG001 - its callback does the work
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=lambda on: _version(on=on))
+    ] = False,
+) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a narrow encoding must not break what was paid for
+            stream.reconfigure(errors="backslashreplace")
+
+
+@app.command()
+def ask(
+    query: Annotated[str, typer.Argument(help="What to answer.")],
+    *,
+    pool: PoolOption = "embedded",
+    budget_usd: BudgetOption = None,
+    max_attempts: Annotated[int, typer.Option(help="Most tries of one subtask, over all models.")] = 4,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON run record and nothing else.")] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Append the run record to this file.", metavar="FILE.jsonl")
+    ] = None,
+) -> None:
+    """Answer one query, and show how and at what cost."""
+    from langchain_r2.config import R2Context
+    from langchain_r2.run_record import answered, append_record, failed_record, open_records, run_record, to_json
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_wrong_use())
+        if not query.strip():
+            raise BadValueError("query", query, "a text that is not empty")
+        limits = R2Context(budget_usd=budget_usd, max_attempts=max_attempts)
+        graph = build_graph(pool)
+        file = stack.enter_context(open_records(record)) if record else None
+        started, state, id_ = time.perf_counter(), None, uuid.uuid4().hex
+        try:
+            state = graph.invoke({"query": query}, context=limits)
+            row = run_record(state, id=id_, wall_s=time.perf_counter() - started)
+        except ConfigurationError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what failed is a record too
+            row = failed_record(query, error, id=id_, wall_s=time.perf_counter() - started)
+        if file:
+            append_record(file, row)
+    if as_json:
+        print(to_json(row))
+    elif state is None:
+        _note(str(row["error"]), "red")
+    else:
+        from langchain_r2.cli_view import show_run
+
+        show_run(Console(), state)
+    raise typer.Exit(0 if answered(row) else 3)
+
+
+@app.command()
+def batch(
+    source: Annotated[
+        Path, typer.Argument(help='Lines {"query": "...", "id": "..."}; id by default the line\'s number.')
+    ],
+    target: Annotated[Path, typer.Argument(help="Gets one run record a line, as soon as each query ends.")],
+    *,
+    pool: PoolOption = "embedded",
+    concurrency: Annotated[int, typer.Option(min=1, help="Most queries under way at once.")] = 8,
+    budget_usd: BudgetOption = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with a file: queries that have a record, even of a failure, are skipped."),
+    ] = False,
+) -> None:
+    """Answer the queries of a file."""
+    from langchain_r2.cli_batch import read_done, read_queries, run_batch
+    from langchain_r2.cli_view import BatchView
+    from langchain_r2.config import R2Context
+    from langchain_r2.run_record import open_records
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_wrong_use())
+        limits = R2Context(budget_usd=budget_usd)
+        queries = read_queries(source)
+        done = read_done(source, target, queries, resume=resume)
+        waiting = [query for query in queries if query.id not in done]
+        graph = build_graph(pool) if waiting else None
+        file = stack.enter_context(open_records(target))
+        view = BatchView(Console(stderr=True), total=len(queries), done=done.values())
+        try:
+            with view:
+                asyncio.run(run_batch(graph, waiting, file, concurrency=concurrency, limits=limits, on_record=view.add))
+        except KeyboardInterrupt:
+            _note(f"interrupted: {view.summary}; go on with --resume", "yellow")
+            raise
+    _note(view.summary, "")
+    raise typer.Exit(0 if view.answered == len(queries) else 3)
+
+
+@app.command()
+def draw(
+    *,
+    form: Annotated[Literal["mermaid", "ascii"], typer.Option("--format", help="How to draw.")] = "mermaid",
+    pool: PoolOption = "embedded",
+) -> None:
+    """Draw the router graph."""
+    with _wrong_use():
+        picture = build_graph(pool, check=False).get_graph(xray=True)
+        if form == "mermaid":
+            print(picture.draw_mermaid())
+            return
+        try:
+            print(picture.draw_ascii())
+        except ImportError as error:
+            raise MissingExtraError("drawing as ASCII", "draw") from error
+
+
+@app.command(name="eval")
+def evaluate_command(
+    benchmark: Annotated[str, typer.Argument(help="Name of a benchmark.")] = "arithmetic",
+    *,
+    split: Annotated[str, typer.Option(help="Split to take items from.", metavar="test|wordings|longer")] = "test",
+    limit: Annotated[int, typer.Option(min=1, help="How many items.")] = 200,
+    seed: Annotated[int, typer.Option(help="Which items.")] = 0,
+    methods: Annotated[str, typer.Option(help="Methods to compare, with commas between.")] = "r2,direct,cot,fixed",
+    out: Annotated[Path, typer.Option(help="Folder for records and tables.")] = Path("eval-results"),
+    pool: PoolOption = "embedded",
+    concurrency: Annotated[int, typer.Option(min=1, help="Most items under way at once.")] = 64,
+) -> None:
+    """Compare methods on a benchmark: accuracy and cost, with error bars."""
+    from langchain_r2.evals.run import evaluate
+
+    with _wrong_use():
+        chosen = [name.strip() for name in methods.split(",") if name.strip()]
+        if not chosen:
+            raise BadValueError("methods", methods, "names with commas between, such as r2,direct")
+        evaluate(
+            benchmark,
+            split=split,
+            limit=limit,
+            seed=seed,
+            methods=chosen,
+            out=out,
+            pool=pool,
+            concurrency=concurrency,
+            console=Console(),
+        )
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@contextlib.contextmanager
+def _wrong_use() -> Iterator[None]:
+    """Report wrong use as one message, without a traceback."""
+    try:
+        yield
+    except ConfigurationError as error:
+        _note(str(error), "red")
+        raise typer.Exit(2) from error
+
+
+def _note(text: str, style: str) -> None:
+    """One line on stderr: stdout is for results."""
+    from langchain_r2.cli_view import clean
+
+    Console(stderr=True).print(clean(text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _version(*, on: bool) -> None:
+    if on:
+        print(f"langchain-r2 {__version__}")
+        raise typer.Exit
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""Runs the embedded models: Llama-architecture inference in numpy, batched, with the probabilities of what it writes.
+
+Why not transformers: its import alone takes seconds and hundreds of megabytes, and a fresh install gigabytes, for models
+of at most a million parameters. A test holds this against transformers' own logits on the same weights.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file
+
+from langchain_r2.in_process import TOP, Request, Written
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+class _Layer(NamedTuple):
+    """Weights of one layer, transposed so that rows of activations multiply from the left."""
+
+    norm_in: Floats
+    qkv: Floats
+    out: Floats
+    norm_post: Floats
+    gate_up: Floats
+    down: Floats
+
+
+class Llama:
+    """A Llama-architecture model: multi-head attention with rotary positions, gated MLP, tied embeddings."""
+
+    def __init__(self, weights: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any], eos: int) -> None:
+        """Take weights under transformers' names; any float type."""
+        self.heads = int(config["num_attention_heads"])
+        self.eos = eos
+        self.embedding = _f32(weights["model.embed_tokens.weight"])
+        self.width = self.embedding.shape[1]
+        self.head_width = self.width // self.heads
+        self.epsilon = np.float32(config["rms_norm_eps"])
+        self.norm = _f32(weights["model.norm.weight"])
+        self.positions = int(config["max_position_embeddings"])
+        rope: Mapping[str, Any] = config.get("rope_parameters") or config
+        theta = float(rope.get("rope_theta", 10000.0))
+        frequencies = theta ** (-np.arange(0, self.head_width, 2) / self.head_width)
+        angles = np.outer(np.arange(self.positions), frequencies)
+        angles = np.concatenate([angles, angles], axis=1)
+        self._cos, self._sin = _f32(np.cos(angles)), _f32(np.sin(angles))
+        self._layers = [_layer(weights, i) for i in range(int(config["num_hidden_layers"]))]
+
+    @classmethod
+    def load(cls, folder: Path, eos: int, adapter: Path | None = None) -> "Llama":
+        """Load ``model.safetensors`` and ``config.json`` of a folder, with a LoRA adapter merged in if one is given."""
+        weights: dict[str, Any] = {k: _f32(v) for k, v in load_file(folder / "model.safetensors").items()}
+        if adapter is not None:
+            merge_adapter(weights, adapter)
+        return cls(weights, json.loads((folder / "config.json").read_text()), eos)
+
+    def logits(self, prompts: Ints) -> Floats:
+        """Logits of every position of equally long texts, shape ``(texts, tokens, vocabulary)``."""
+        batch, length = prompts.shape
+        cache = self._new_cache(batch, length)
+        hidden = self._forward(prompts, np.zeros(batch, np.int64), cache, 0)
+        return hidden @ self.embedding.T
+
+    def generate(self, requests: Sequence[Request]) -> list[Written]:
+        """Continue several texts at once."""
+        lengths = [len(r.prompt) for r in requests]
+        longest = max(lengths)
+        room = min(self.positions, longest + max(r.max_new_tokens for r in requests))
+        pad = np.array([longest - n for n in lengths], np.int64)
+        tokens = np.zeros((len(requests), longest), np.int64)
+        for row, request in enumerate(requests):
+            tokens[row, pad[row] :] = request.prompt
+        written = [Written([], [], [], False) for _ in requests]
+        live = list(range(len(requests)))
+        rngs = [np.random.default_rng(r.seed) for r in requests]
+        cache = self._new_cache(len(requests), room)
+        at, step = 0, tokens
+        while live:
+            hidden = self._forward(step, pad, cache, at)[:, -1]
+            at += step.shape[1]
+            logprobs = _log_softmax(hidden @ self.embedding.T)
+            chosen = self._choose(logprobs, [requests[i] for i in live], [rngs[i] for i in live])
+            keep = []
+            for row, index in enumerate(live):
+                if not self._append(written, index, int(chosen[row]), logprobs[row], requests[index], at >= room):
+                    keep.append(row)
+            if len(keep) < len(live):
+                live, pad, chosen = [live[r] for r in keep], pad[keep], chosen[keep]
+                cache = [(k[keep], v[keep]) for k, v in cache]
+            step = chosen[:, None]
+        return written
+
+    def _append(
+        self, written: list[Written], index: int, token: int, logprobs: Floats, request: Request, full: bool
+    ) -> bool:
+        """Add a token to a text; True when the text ends with it."""
+        text = written[index]
+        top = np.argpartition(-logprobs, TOP)[:TOP]
+        text.logprobs.append(float(logprobs[token]))
+        text.alternatives.append({int(t): float(logprobs[t]) for t in top[np.argsort(-logprobs[top])]})
+        if token == self.eos:
+            written[index] = text._replace(finished=True)
+            return True
+        text.ids.append(token)
+        return full or len(text.ids) >= request.max_new_tokens
+
+    def _choose(self, logprobs: Floats, requests: Sequence[Request], rngs: Sequence[np.random.Generator]) -> Ints:
+        chosen: Ints = logprobs.argmax(axis=1)
+        for row, request in enumerate(requests):
+            if request.temperature > 0:
+                weights = np.exp((logprobs[row] - logprobs[row].max()).astype(np.float64) / request.temperature)
+                chosen[row] = rngs[row].choice(len(weights), p=weights / weights.sum())
+        return chosen
+
+    def _new_cache(self, batch: int, room: int) -> list[tuple[Floats, Floats]]:
+        shape = (batch, self.heads, room, self.head_width)
+        return [(np.zeros(shape, np.float32), np.zeros(shape, np.float32)) for _ in self._layers]
+
+    def _forward(self, tokens: Ints, pad: Ints, cache: list[tuple[Floats, Floats]], at: int) -> Floats:
+        """Hidden states of new tokens that stand at ``at`` and after; texts are padded on the left by ``pad``."""
+        batch, length = tokens.shape
+        places = at + np.arange(length)
+        positions = np.maximum(places[None, :] - pad[:, None], 0)
+        cos, sin = self._cos[positions][:, None], self._sin[positions][:, None]
+        seen = np.arange(at + length)
+        hidden_keys = (seen[None, None, :] > places[None, :, None]) | (seen[None, None, :] < pad[:, None, None])
+        mask = np.where(hidden_keys, np.float32(-1e9), np.float32(0))[:, None]
+        x = self.embedding[tokens]
+        for layer, (keys, values) in zip(self._layers, cache, strict=True):
+            split = (batch, length, 3, self.heads, self.head_width)
+            q, k, v = (_rms(x, layer.norm_in, self.epsilon) @ layer.qkv).reshape(split).transpose(2, 0, 3, 1, 4)
+            keys[:, :, at : at + length] = _rotate(k, cos, sin)
+            values[:, :, at : at + length] = v
+            scores = _rotate(q, cos, sin) @ keys[:, :, : at + length].swapaxes(-1, -2)
+            mixed = _softmax(scores * np.float32(self.head_width**-0.5) + mask) @ values[:, :, : at + length]
+            x = x + mixed.transpose(0, 2, 1, 3).reshape(batch, length, self.width) @ layer.out
+            gate, up = np.split(_rms(x, layer.norm_post, self.epsilon) @ layer.gate_up, 2, axis=-1)
+            x = x + (gate / (1 + np.exp(-gate)) * up) @ layer.down
+        return _rms(x, self.norm, self.epsilon)
+
+
+def merge_adapter(weights: dict[str, Any], adapter: Path) -> None:
+    """Add a LoRA adapter's products to the weights they adapt, in place."""
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    scale = np.float32(config["lora_alpha"] / config["r"])
+    matrices = load_file(adapter / "adapter_model.safetensors")
+    for name, a in matrices.items():
+        if ".lora_A." in name:
+            target = name.removeprefix("base_model.model.").replace(".lora_A.weight", ".weight")
+            b = _f32(matrices[name.replace(".lora_A.", ".lora_B.")])
+            weights[target] = weights[target] + scale * (b @ _f32(a))
+
+
+def _layer(weights: Mapping[str, npt.NDArray[Any]], index: int) -> _Layer:
+    def get(name: str) -> Floats:
+        return _f32(weights[f"model.layers.{index}.{name}.weight"])
+
+    attention = [get(f"self_attn.{part}_proj").T for part in "qkv"]
+    return _Layer(
+        get("input_layernorm"),
+        np.ascontiguousarray(np.concatenate(attention, axis=1)),
+        np.ascontiguousarray(get("self_attn.o_proj").T),
+        get("post_attention_layernorm"),
+        np.ascontiguousarray(np.concatenate([get("mlp.gate_proj").T, get("mlp.up_proj").T], axis=1)),
+        np.ascontiguousarray(get("mlp.down_proj").T),
+    )
+
+
+def _f32(array: Any) -> Floats:  # noqa: ANN401 - any array
+    return np.asarray(array, dtype=np.float32)
+
+
+def _rms(x: Floats, weight: Floats, epsilon: np.float32) -> Floats:
+    return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + epsilon) * weight
+
+
+def _rotate(x: Floats, cos: Floats, sin: Floats) -> Floats:
+    left, right = np.split(x, 2, axis=-1)
+    return x * cos + np.concatenate([-right, left], axis=-1) * sin
+
+
+def _softmax(x: Floats) -> Floats:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def _log_softmax(x: Floats) -> Floats:
+    shifted = x - x.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

@@ -1,0 +1,169 @@
+"""A run as one JSON line: made from a graph's output, written so that a crash tears the last line at most."""
+
+import errno
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple, cast
+
+from langchain_r2.errors import BadValueError
+from langchain_r2.ledger import bill
+from langchain_r2.types import RunRecord
+
+_NO_FSYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EROFS})
+"""What a pipe or a terminal answers: there is no disk to wait for."""
+
+
+def run_record(state: Mapping[str, Any], *, id: str, wall_s: float) -> RunRecord:  # noqa: A002 - the record's own word
+    """The record of a run that ended.
+
+    Args:
+        state: What the router graph returned.
+        id: The caller's name for the run.
+        wall_s: How long it took.
+    """
+    total = bill(state["attempts"])
+    return RunRecord(
+        id=id,
+        query=state["query"],
+        answer=state["answer"],
+        status=state["status"],
+        error=state["error"],
+        plan=state["plan"]["subtasks"],
+        attempts=state["attempts"],
+        cost_usd=total.cost_usd,
+        cost_by_role=total.by_role,
+        cost_by_model=total.by_model,
+        wall_s=wall_s,
+    )
+
+
+def failed_record(query: str, error: Exception, *, id: str, wall_s: float) -> RunRecord:  # noqa: A002 - as above
+    """The record of a run that raised. What it did before is lost with it, so its cost is unknown, not 0."""
+    return RunRecord(
+        id=id,
+        query=query,
+        answer=None,
+        status="error",
+        error=f"{type(error).__name__}: {error}",
+        plan=[],
+        attempts=[],
+        cost_usd=None,
+        cost_by_role={},
+        cost_by_model={},
+        wall_s=wall_s,
+    )
+
+
+def answered(record: RunRecord) -> bool:
+    """Whether a run gave an answer, accepted or best effort."""
+    return record["answer"] is not None and record["status"] != "error"
+
+
+def to_json(record: RunRecord) -> str:
+    """A record as one line. ASCII: what a model wrote may be text that no encoding takes."""
+    try:
+        return json.dumps(record, allow_nan=False)
+    except ValueError:  # a record that was paid for is not lost for a number that JSON lacks
+        return json.dumps(_finite(record), allow_nan=False)
+
+
+def open_records(path: Path) -> BinaryIO:
+    """Open a file of records to append to it, without its torn last line.
+
+    Raises:
+        BadValueError: It cannot be opened, or what it holds is something else.
+    """
+    try:
+        if path.exists() and stat.S_ISREG(path.stat().st_mode):
+            _mend(path)
+        return path.open("ab")
+    except (OSError, ValueError) as error:
+        if isinstance(error, BadValueError):
+            raise
+        raise BadValueError("file for run records", str(path), "a file that can be written", str(error)) from error
+
+
+def append_record(file: BinaryIO, record: RunRecord) -> None:
+    """Write a record as one line and wait until it is on the disk."""
+    file.write(to_json(record).encode() + b"\n")
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+
+
+def read_records(path: Path) -> list[RunRecord]:
+    """Read a file of records; a last line that a crash tore is left out.
+
+    Raises:
+        BadValueError: The file cannot be read, or another line is no record.
+    """
+    try:
+        return _parse(path).records
+    except OSError as error:
+        raise BadValueError("file of run records", str(path), "a file that can be read", str(error)) from error
+
+
+class _Parsed(NamedTuple):
+    """What a file holds."""
+
+    records: list[RunRecord]
+    good_bytes: int
+    """Length without the torn last line."""
+    ended: bool
+    """Whether the last good line has its line break."""
+
+
+def _parse(path: Path) -> _Parsed:
+    records: list[RunRecord] = []
+    good_bytes, ended = 0, True
+    lines = path.read_bytes().splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        whole = line.endswith(b"\n")
+        if line.strip():
+            try:
+                records.append(_record(line, f"line {number} of {path}"))
+            except BadValueError:
+                # Records start so. Anything else was not written by us, and must not be cut off as if it were torn.
+                if whole or not (line.startswith(b'{"id"') or b'{"id"'.startswith(line)):
+                    raise
+                break
+        good_bytes, ended = good_bytes + len(line), whole
+    return _Parsed(records, good_bytes, ended)
+
+
+def _record(line: bytes, name: str) -> RunRecord:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    lacks = sorted(RunRecord.__required_keys__ - value.keys()) if isinstance(value, dict) else []
+    if not isinstance(value, dict) or lacks:
+        problem = f"it lacks {', '.join(lacks)}" if lacks else "it is not a JSON object"
+        shown = line[:80].decode(errors="replace").strip()
+        raise BadValueError(name, shown, "a run record", f"But {problem}: is this the right file?")
+    return cast("RunRecord", value)
+
+
+def _mend(path: Path) -> None:
+    """Cut a torn last line off, and end the last record with a line break."""
+    parsed = _parse(path)
+    if parsed.good_bytes < path.stat().st_size:
+        os.truncate(path, parsed.good_bytes)
+    if not parsed.ended:
+        with path.open("ab") as file:
+            file.write(b"\n")
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, (list, tuple)) else value

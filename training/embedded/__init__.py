@@ -1,0 +1,1 @@
+"""Trains the embedded pool and router; run it as ``python -m training.embedded``."""
