@@ -153,7 +153,7 @@ def batch(
         queries = read_queries(source)
         done = read_done(source, target, queries, resume=resume)
         waiting = [query for query in queries if query.id not in done]
-        graph = build_graph(pool) if waiting else None
+        graph: Any = build_graph(pool) if waiting else None  # nothing to run: nothing to load
         file = stack.enter_context(open_records(target))
         view = BatchView(Console(stderr=True), total=len(queries), done=done.values())
         try:

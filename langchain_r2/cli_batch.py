@@ -25,6 +25,7 @@ class Graph(Protocol):
 
     async def ainvoke(self, input: Any, *, context: R2Context) -> Mapping[str, Any]:  # noqa: A002, ANN401 - LangGraph's
         """Run one query."""
+        ...
 
 
 def read_queries(path: Path) -> list[Query]:

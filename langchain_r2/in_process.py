@@ -19,7 +19,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from langchain_r2.errors import BadValueError
+from langchain_r2.errors import RejectedError
 
 MAX_BATCH: Final = 64
 """Most texts that are continued at once."""
@@ -122,13 +122,13 @@ class InProcessChatModel(BaseChatModel):
         """The request of a call.
 
         Raises:
-            BadValueError: The prompt is longer than the model can read.
+            RejectedError: The prompt is longer than the model can read.
         """
         del other  # such as logprobs=True: they are always given
         ids = self.engine.encode(messages)
         most = self.engine.positions - 1
         if len(ids) > most:
-            raise BadValueError("prompt", f"{len(ids)} tokens", f"at most {most} tokens for model {self.model_name!r}")
+            raise RejectedError(f"the prompt has {len(ids)} tokens; model {self.model_name!r} reads at most {most}")
         warmth = self.temperature if temperature is None else temperature
         return Request(ids, max_tokens or self.max_tokens, warmth, self.seed if seed is None else seed)
 

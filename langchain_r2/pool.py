@@ -84,8 +84,6 @@ class ModelSpec:
     requests_per_minute: float | None = None
     """None: no bound."""
     prompt_style: PromptStyle = "instruct"
-    chars_per_token: float = 2.0
-    """Least characters in a token, for the worst-case size of a prompt; 1.0 is always safe."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without calling anything."""

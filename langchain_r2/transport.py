@@ -211,7 +211,7 @@ def _turn(gate: _Gate) -> Iterator[None]:
 
 def worst_usd(spec: ModelSpec, prompt: Prompt) -> float | None:
     """What a call costs at most: a token is at least one byte of the prompt, and the reply as long as allowed."""
-    size = len((prompt.user + (prompt.system or "")).encode()) + 2 * _TOKENS_PER_MESSAGE
+    size = len((prompt.user + (prompt.system or "")).encode(errors="surrogatepass")) + 2 * _TOKENS_PER_MESSAGE
     return spec.price.cost_usd(size, spec.max_output_tokens)
 
 

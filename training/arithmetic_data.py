@@ -20,19 +20,22 @@ class Example(NamedTuple):
 
 
 class Mixture(NamedTuple):
-    """Shares of the kinds of texts that every pool model is trained on; they sum to 1."""
+    """Shares of the kinds of texts that a pool model is trained on; they sum to 1."""
 
-    step: float = 0.40
+    step: float
     """Single steps: those of the problems, their finer parts, and as many drawn evenly over operations and sizes."""
-    plan: float = 0.30
+    plan: float
     """Whole problems, and single steps, turned into a plan: this teaches reading at a fifth of a solution's length."""
-    cot: float = 0.25
+    cot: float
     """Whole problems, step by step."""
-    direct: float = 0.05
+    direct: float
     """Whole problems, the answer at once."""
 
 
-MIXTURE: Final = Mixture()
+WHOLE_PROBLEMS: Final = Mixture(step=0.40, plan=0.30, cot=0.25, direct=0.05)
+"""For models from 0.3M parameters up."""
+STEPS_FIRST: Final = Mixture(step=0.80, plan=0.05, cot=0.10, direct=0.05)
+"""For smaller ones: whole problems are beyond them, and with the other mixture they learned single steps badly, too."""
 SIGNS: Final = {"plus": "+", "minus": "-", "times": "*", "divided by": "/"}
 
 
@@ -180,15 +183,17 @@ def random_step(rng: random.Random) -> str:
             return f"{a} {operation} {b}"
 
 
-def pool_examples(stream: Iterator[Problem], rng: random.Random, *, works: bool) -> Iterator[Example]:
-    """Training texts of a pool model, in the shares of :data:`MIXTURE`, without end."""
+def pool_examples(
+    stream: Iterator[Problem], rng: random.Random, *, works: bool, mixture: Mixture = WHOLE_PROBLEMS
+) -> Iterator[Example]:
+    """Training texts of a pool model, in the shares of a mixture, without end."""
     for problem in stream:
         draw = rng.random()
-        if draw < MIXTURE.cot:
+        if draw < mixture.cot:
             yield cot_example(problem, works=works)
-        elif draw < MIXTURE.cot + MIXTURE.direct:
+        elif draw < mixture.cot + mixture.direct:
             yield direct_example(problem)
-        elif draw < MIXTURE.cot + MIXTURE.direct + MIXTURE.plan:
+        elif draw < mixture.cot + mixture.direct + mixture.plan:
             yield plan_example(problem)
             if rng.random() < 0.2:
                 yield finer_plan_example(rng.choice(problem.steps).resolved)

@@ -10,6 +10,7 @@ from langchain_core.messages import BaseMessage
 
 from langchain_r2.errors import BadValueError, MissingExtraError
 from langchain_r2.in_process import TOP, Engine, InProcessChatModel, Request, Written
+from langchain_r2.pool import ModelSpec, Price, PromptStyle
 
 
 class LocalChatModel(InProcessChatModel):
@@ -47,6 +48,43 @@ class LocalChatModel(InProcessChatModel):
         except ImportError as error:
             raise MissingExtraError("a local model", "local") from error
         return TransformersEngine(self)
+
+
+def local_spec(
+    name: str,
+    path: str,
+    *,
+    price: Price,
+    adapter: str | None = None,
+    tokenizer_path: str | None = None,
+    max_output_tokens: int = 192,
+    context_tokens: int = 1024,
+    prompt_style: PromptStyle = "bare",
+) -> ModelSpec:
+    """A router's model from a folder or Hugging Face id: give it to ``PromptedDecomposer`` or ``PromptedAllocator``.
+
+    Args:
+        name: Shown in traces and bills.
+        path: The base model.
+        price: What the router is billed at.
+        adapter: The role's LoRA adapter.
+        tokenizer_path: Where the tokenizer is, if not with the model.
+        max_output_tokens: Longest plan or allocation.
+        context_tokens: What the model can read.
+        prompt_style: ``bare`` for models trained on their step, ``instruct`` for general ones.
+    """
+    model = LocalChatModel(
+        path=path, adapter=adapter, tokenizer_path=tokenizer_path, model_name=name, max_tokens=max_output_tokens
+    )
+    return ModelSpec(
+        name=name,
+        model=model,
+        price=price,
+        context_tokens=context_tokens,
+        max_output_tokens=max_output_tokens,
+        capabilities=frozenset({"logprobs"}),
+        prompt_style=prompt_style,
+    )
 
 
 class TransformersEngine:

@@ -19,8 +19,8 @@ from langchain_r2.confidence import (
     sequence,
 )
 from langchain_r2.errors import BadValueError
-from langchain_r2.transport import Reply, read_reply
 from langchain_r2.testing import scripted_message
+from langchain_r2.transport import Reply, read_reply
 
 logprobs = st.lists(st.floats(-30, 0), min_size=1, max_size=50)
 
@@ -98,7 +98,8 @@ def test_impossible_probabilities_are_capped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "name"), [({"signal": "vibes"}, "signal"), ({"threshold": 1.5}, "threshold"), ({"threshold": -1}, "threshold")]
+    ("settings", "name"),
+    [({"signal": "vibes"}, "signal"), ({"threshold": 1.5}, "threshold"), ({"threshold": -1}, "threshold")],
 )
 def test_settings_are_checked(settings: dict[str, object], name: str) -> None:
     with pytest.raises(BadValueError, match=name):

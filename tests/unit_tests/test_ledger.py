@@ -13,7 +13,9 @@ from langchain_r2.ledger import Budget, Reservation, add_costs, bill
 from langchain_r2.types import Attempt
 
 
-def row(role: str = "executor", model: str = "m1", cost: float | None = 1.0, tokens: tuple[int, int] = (10, 2)) -> Attempt:
+def row(
+    role: str = "executor", model: str = "m1", cost: float | None = 1.0, tokens: tuple[int, int] = (10, 2)
+) -> Attempt:
     fields: dict[str, Any] = {
         "subtask_id": "1", "role": role, "model": model, "group": "SLM", "direction": "initial", "reason": "allocated",
         "confidence": None, "input_tokens": tokens[0], "cached_input_tokens": 0, "output_tokens": tokens[1],
@@ -23,7 +25,12 @@ def row(role: str = "executor", model: str = "m1", cost: float | None = 1.0, tok
 
 
 def test_a_bill_adds_up_per_role_and_model() -> None:
-    rows = [row("decomposer", "m2", 4.0), row("executor", "m1", 1.0), row("executor", "m2", 2.0), row("allocator", "r", 1.0)]
+    rows = [
+        row("decomposer", "m2", 4.0),
+        row("executor", "m1", 1.0),
+        row("executor", "m2", 2.0),
+        row("allocator", "r", 1.0),
+    ]
     made = bill(rows)
     assert made.cost_usd == 8.0
     assert made.by_role == {"decomposer": 4.0, "executor": 3.0, "allocator": 1.0}
@@ -40,7 +47,9 @@ def test_an_unknown_cost_makes_its_sums_unknown_and_no_others() -> None:
     assert made.router_share is None
 
 
-@pytest.mark.parametrize(("a", "b", "total"), [(1.0, 2.0, 3.0), (None, 1.0, None), (1.0, None, None), (None, None, None)])
+@pytest.mark.parametrize(
+    ("a", "b", "total"), [(1.0, 2.0, 3.0), (None, 1.0, None), (1.0, None, None), (None, None, None)]
+)
 def test_add_costs(a: float | None, b: float | None, total: float | None) -> None:
     assert add_costs(a, b) == total
 

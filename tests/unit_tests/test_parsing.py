@@ -44,7 +44,9 @@ def rows(text: str, max_subtasks: int = 32) -> list[tuple[str, str, list[str]]]:
         pytest.param('["find a", "double #1"]', "repaired", id="json-texts"),
         pytest.param('```json\n{"subtasks": ["find a", "double #1"]}\n```', "repaired", id="json-fenced"),
         pytest.param('[{"id": 1, "text": "find a"}, {"id": 2, "text": "double #1"}]', "repaired", id="json-objects"),
-        pytest.param('{"steps": [{"task": "find a"}, {"task": "double #1", "needs": [1]}]}', "repaired", id="json-needs"),
+        pytest.param(
+            '{"steps": [{"task": "find a"}, {"task": "double #1", "needs": [1]}]}', "repaired", id="json-needs"
+        ),
     ],
 )
 def test_a_plan_is_read(text: str, outcome: str) -> None:
@@ -76,7 +78,7 @@ def test_a_stated_dependency_leaves_the_text() -> None:
 
 @pytest.mark.parametrize("digits", ["١٢", "१२"], ids=["arabic-indic", "devanagari"])
 def test_a_reference_in_other_digits_is_a_dependency_or_the_plan_is_unusable(digits: str) -> None:
-    one, two = digits
+    one, two = digits[0], digits[1]
     parsed = parse_plan(f"{one}: a\n{two}: double #{one}", max_subtasks=32)
     assert parsed.problem or parsed.subtasks[1]["depends_on"] == [parsed.subtasks[0]["id"]]
 
@@ -206,9 +208,13 @@ def test_find_json(text: str, value: Any) -> None:
     assert find_json(text) == value
 
 
-pieces = st.sampled_from(["1: a", "2: #1", "#", "3. b (needs 1)", "[", '{"text": "x"}', "]", "\n", ":", "answer:", "**", "٣: x"])
+pieces = st.sampled_from(
+    ["1: a", "2: #1", "#", "3. b (needs 1)", "[", '{"text": "x"}', "]", "\n", ":", "answer:", "**", "٣: x"]
+)
 noise = st.one_of(st.text(), st.lists(pieces, max_size=12).map("\n".join), st.lists(pieces, max_size=12).map("".join))
-values = st.recursive(st.none() | st.integers() | st.text(max_size=5), lambda v: st.lists(v) | st.dictionaries(st.text(), v))
+values = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5), lambda v: st.lists(v) | st.dictionaries(st.text(), v)
+)
 
 
 @given(noise | values.map(json.dumps), st.integers(1, 5))

@@ -32,7 +32,12 @@ def test_models_stay_in_the_given_order() -> None:
 
 
 def test_ordered_by_price_sorts_and_puts_unknown_prices_last() -> None:
-    prices = {"dear": Price(input=1, output=9), "odd": UNKNOWN, "b": Price(input=2, output=3), "a": Price(input=1, output=3)}
+    prices = {
+        "dear": Price(input=1, output=9),
+        "odd": UNKNOWN,
+        "b": Price(input=2, output=3),
+        "a": Price(input=1, output=3),
+    }
     pool = ModelPool.ordered_by_price([spec(n, price=p) for n, p in prices.items()])
     assert pool.names == ("a", "b", "dear", "odd")
 
@@ -173,8 +178,8 @@ def test_a_price_is_a_number_from_0(field: str, value: object) -> None:
     ],
 )
 def test_a_spec_is_checked(field: str, value: object) -> None:
-    with pytest.raises(BadValueError, match=field.split("_")[0]):
-        spec(**{field: value})
+    with pytest.raises(BadValueError, match=field.split("_", maxsplit=1)[0]):
+        spec(**dict[str, Any]({field: value}))
 
 
 def test_prices_are_json_data_with_the_groups() -> None:
@@ -241,7 +246,7 @@ def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch, value: str | No
     monkeypatch.delenv("SOME_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("SOME_KEY", value)
-    with pytest.raises(BadValueError, match="environment variable SOME_KEY .*model 'm9'.*Set it"):
+    with pytest.raises(BadValueError, match=r"environment variable SOME_KEY .*model 'm9'.*Set it"):
         made("served-name", name="m9", base_url="http://localhost:1/v1", api_key_env="SOME_KEY")
 
 

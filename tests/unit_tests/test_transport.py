@@ -1,7 +1,6 @@
 """One call: its tries, its rows, its money, its errors."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -53,13 +52,15 @@ def calls_of(spec_: ModelSpec) -> int:
 
 
 @pytest.fixture(params=["sync", "async"])
-def drive(request: pytest.FixtureRequest) -> Iterator[Any]:
+def drive(request: pytest.FixtureRequest) -> Any:
     """Make a call in both ways."""
-    yield (lambda flow: asyncio.run(arun(flow))) if request.param == "async" else run
+    return (lambda flow: asyncio.run(arun(flow))) if request.param == "async" else run
 
 
 def test_a_reply_becomes_a_row(drive: Any) -> None:
-    outcome = drive(Transport().call(call(spec(["three words here"]), subtask_id="7", direction="upward", reason="refused")))
+    outcome = drive(
+        Transport().call(call(spec(["three words here"]), subtask_id="7", direction="upward", reason="refused"))
+    )
     assert outcome.error is None
     assert outcome.reply.text == "three words here"
     (row,) = outcome.attempts
@@ -77,7 +78,9 @@ def test_an_error_that_may_pass_is_tried_again_and_every_try_is_a_row(tries: int
     outcome = drive(Transport(max_tries=tries, first_delay_s=0.0).call(call(m)))
     assert calls_of(m) == tries
     assert isinstance(outcome.error, UnreachableError)
-    assert [(a["error_type"], a["cost_usd"], a["answer"]) for a in outcome.attempts] == [("UnreachableError", 0.0, None)] * tries
+    assert [(a["error_type"], a["cost_usd"], a["answer"]) for a in outcome.attempts] == [
+        ("UnreachableError", 0.0, None)
+    ] * tries
 
 
 def test_a_later_try_may_succeed() -> None:
@@ -88,7 +91,9 @@ def test_a_later_try_may_succeed() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [HTTPError(401), HTTPError(400), ValueError("?"), TimeoutError("slow")], ids=["401", "400", "value", "timeout"]
+    "error",
+    [HTTPError(401), HTTPError(400), ValueError("?"), TimeoutError("slow")],
+    ids=["401", "400", "value", "timeout"],
 )
 def test_other_errors_are_not_tried_again(error: Exception) -> None:
     m = spec([error, "never asked"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -9,13 +10,12 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatResult
 from pydantic import PrivateAttr
 
-from langchain_r2 import transport as transport_module
 from langchain_r2.errors import DeadlineError
 from langchain_r2.flow import Gather, Sleep, arun, run
 from langchain_r2.ledger import Budget
 from langchain_r2.pool import ModelSpec, Price
 from langchain_r2.prompts import Prompt
-from langchain_r2.testing import ScriptedChatModel
+from langchain_r2.testing import ScriptedChatModel, scripted_message
 from langchain_r2.transport import Call, Transport, worst_usd
 
 PRICE = Price(input=1000.0, output=1000.0)
@@ -60,8 +60,7 @@ class BlockingChatModel(ScriptedChatModel):
     async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         self.count(1)
         try:
-            while not self._release.is_set():
-                await asyncio.sleep(0)
+            await until(self._release.is_set)
         finally:
             self.count(-1)
         return await super()._agenerate(messages, *args, **kwargs)
@@ -77,7 +76,7 @@ def call(spec_: ModelSpec, budget: Budget | None = None, **fields: Any) -> Call:
 
 async def until(condition: Any) -> None:
     async with asyncio.timeout(60):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - it may be set by a thread
             await asyncio.sleep(0)
 
 
@@ -123,7 +122,7 @@ def test_turns_are_given_back_after_an_error() -> None:
 def test_calls_start_as_far_apart_as_the_rate_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Driven by hand with a clock that moves only by what the transport asks to sleep."""
     now = [100.0]
-    monkeypatch.setattr(transport_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     t = Transport()
     m = spec(ScriptedChatModel(script=["x"]), requests_per_minute=30)
     starts = []
@@ -138,16 +137,24 @@ def test_calls_start_as_far_apart_as_the_rate_says(monkeypatch: pytest.MonkeyPat
     assert starts == pytest.approx([100, 102, 104, 106])
 
 
-async def test_the_wait_for_a_turn_is_no_part_of_the_calls_own_time() -> None:
-    model, t = BlockingChatModel(), Transport()
-    m = spec(model, max_concurrency=1, max_output_tokens=10)
-    budget = Budget(3 * (worst_usd(m, Prompt("one two")) or 0))
-    tasks = [asyncio.create_task(arun(t.call(call(m, budget)))) for _ in range(2)]
-    await until(lambda: model.most == 1)
-    model.release.set()
-    first, second = [o.attempts[0]["wall_s"] for o in await asyncio.gather(*tasks)]
-    assert min(first, second) >= 0
-    assert budget.left_usd == pytest.approx(3 * (worst_usd(m, Prompt("one two")) or 0) - budget.spent_usd)
+def test_the_wait_for_a_turn_is_no_part_of_the_calls_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two flows driven by hand: the second one waits while the first one has the only turn."""
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    t, m = Transport(), spec(ScriptedChatModel(script=["x"]), max_concurrency=1)
+    first, second = t.call(call(m)), t.call(call(m))
+    next(first)
+    assert isinstance(next(second), Sleep)
+    now[0] += 50
+    walls = []
+    for flow, seconds in ((first, 0), (second, 3)):
+        if flow is second:
+            flow.send(None)
+        now[0] += seconds
+        with pytest.raises(StopIteration) as stop:
+            flow.send(scripted_message("x"))
+        walls.append(stop.value.value.attempts[0]["wall_s"])
+    assert walls == [50, 3]
 
 
 async def test_a_cancelled_call_leaves_nothing_reserved_and_gives_its_turn_back() -> None:
@@ -228,14 +235,16 @@ def test_no_further_try_starts_where_the_pause_would_pass_the_deadline() -> None
 
 def test_pauses_double() -> None:
     flow = Transport(max_tries=4, first_delay_s=8.0).call(call(spec(ScriptedChatModel(script=["x"]))))
-    pauses, effect = [], next(flow)
-    try:
-        while True:
+    pauses: list[float] = []
+    effect, outcome = next(flow), None
+    while outcome is None:
+        try:
             if isinstance(effect, Sleep):
                 pauses.append(effect.seconds)
                 effect = flow.send(None)
             else:
                 effect = flow.throw(ConnectionError("down"))
-    except StopIteration as stop:
-        assert len(stop.value.attempts) == 4
+        except StopIteration as stop:
+            outcome = stop.value
+    assert len(outcome.attempts) == 4
     assert [6 * 2**i <= pause <= 10 * 2**i for i, pause in enumerate(pauses)] == [True] * 3

@@ -16,7 +16,7 @@ from langchain_r2.evals.benchmarks.arithmetic import problems
 from langchain_r2.in_process import MAX_BATCH, Request
 from langchain_r2.parsing import parse_answer
 from training.arithmetic_data import Example, pool_examples
-from training.embedded.sizes import Size, intermediate
+from training.embedded.sizes import Size, intermediate, mixture
 from training.fit import Encode, FitReport, FitSettings, fit
 
 POSITIONS: Final = 1024
@@ -64,7 +64,8 @@ def encoder(tokenizer: Tokenizer) -> Encode:
 def train_pool_model(size: Size, tokenizer: Tokenizer, folder: Path) -> FitReport:
     """Train one pool model on the mixture and save it."""
     model = new_model(size, tokenizer.get_vocab_size())
-    stream = pool_examples(problems("train", seed=SEED, shard=size.name), random.Random(size.name), works=size.works)
+    drawn, rng = problems("train", seed=SEED, shard=size.name), random.Random(size.name)
+    stream = pool_examples(drawn, rng, works=size.works, mixture=mixture(size))
     report = fit(model, stream, encoder(tokenizer), FitSettings(tokens=size.tokens, seed=SEED), size.name)
     save_model(model, folder)
     (folder / "fit.json").write_text(json.dumps(report.__dict__, indent=1))
