@@ -39,9 +39,7 @@ def useful(kind: str, state: dict[str, Any]) -> bool:
             changed = tries[0]["answer"] != result["answer"]
             if changed and tries[-1]["direction"] == "upward" and not result["parts"]:
                 return True
-        elif kind == "downward" and tries[-1]["direction"] == "downward":
-            return True
-        elif kind == "replan" and result["parts"]:
+        elif (kind == "downward" and tries[-1]["direction"] == "downward") or (kind == "replan" and result["parts"]):
             return True
     return False
 
@@ -72,15 +70,21 @@ def main() -> None:
         strong_right, strong_cost = run_strongest(router, drawn)
     name = router["pool"].strongest.name
     console.print(f"routed:     {right}/{COUNT} right, {usd(cost)} USD, {seconds / COUNT * 1000:.0f} ms a problem")
-    console.print(f"{name} CoT: {strong_right}/{COUNT} right, {usd(strong_cost)} USD (the router saves {1 - cost / strong_cost:.1%})")
-    console.print('Ask your own: langchain-r2 ask "tom has 12 boxes with 34 pens each and loses 5 of them . how many are left ?"')
+    console.print(
+        f"{name} CoT: {strong_right}/{COUNT} right, {usd(strong_cost)} USD (the router saves {1 - cost / strong_cost:.1%})"
+    )
+    console.print(
+        'Ask your own: langchain-r2 ask "tom has 12 boxes with 34 pens each and loses 5 of them . how many are left ?"'
+    )
 
 
 def run_strongest(router: Any, drawn: list[Problem]) -> tuple[int, float]:  # noqa: ANN401 - the embedded router
     """How many problems the strongest model gets right step by step, and what that costs in USD."""
     spec, right, cost = router["pool"].strongest, 0, 0.0
     for problem in drawn:
-        call = Call(spec=spec, prompt=prompts_for(spec.prompt_style).cot(problem.query), role="executor", budget=Budget(None))
+        call = Call(
+            spec=spec, prompt=prompts_for(spec.prompt_style).cot(problem.query), role="executor", budget=Budget(None)
+        )
         outcome = run(router["transport"].call(call))
         cost += bill(outcome.attempts).cost_usd or 0.0
         right += grade(parse_answer(outcome.reply.text)[0] if outcome.reply else "", problem.answer)

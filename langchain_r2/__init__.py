@@ -1,10 +1,10 @@
 """A router for LangChain: decompose a query, give each part to the cheapest model that gets it right, pay less.
 
-    from langchain_r2 import create_r2_graph
-    from langchain_r2.embedded import embedded_router
+from langchain_r2 import create_r2_graph
+from langchain_r2.embedded import embedded_router
 
-    graph = create_r2_graph(**embedded_router())
-    graph.invoke({"query": "tom fills 33 boxes with 50 cards each . how many cards is that for tom ?"})["answer"]
+graph = create_r2_graph(**embedded_router())
+graph.invoke({"query": "tom fills 33 boxes with 50 cards each . how many cards is that for tom ?"})["answer"]
 """
 
 from langchain_r2._version import __version__

@@ -91,6 +91,8 @@ class Confidence:
         """Probability that the reply is right; None where the model gives no token probabilities."""
         if not reply.token_logprobs:
             return None
+        if not all(math.isfinite(p) for p in reply.token_logprobs):
+            return 0.0  # no probability at all is no confidence
         value = SIGNALS[self.signal](reply.token_logprobs)
         calibration = self.calibrations.get(model)
         return calibration(value) if calibration else math.exp(min(0.0, value))
@@ -126,7 +128,7 @@ def fit(signals: Sequence[float], right: Sequence[bool], *, steps: int = 200) ->
             hessian[1] += weight * x
             hessian[2] += weight
         determinant = hessian[0] * hessian[2] - hessian[1] ** 2
-        if abs(determinant) < 1e-12:  # noqa: PLR2004 - numerically singular
+        if abs(determinant) < 1e-12:
             break
         move = (
             (hessian[2] * gradient[0] - hessian[1] * gradient[1]) / determinant,
@@ -135,9 +137,11 @@ def fit(signals: Sequence[float], right: Sequence[bool], *, steps: int = 200) ->
         size = max(abs(move[0]), abs(move[1]))
         damping = min(1.0, 2.0 / size) if size else 1.0
         slope, intercept = slope - damping * move[0], intercept - damping * move[1]
-        if size < 1e-6:  # noqa: PLR2004 - converged
+        if size < 1e-6:
             break
-    fitted = Calibration(slope=max(slope, 0.0), intercept=intercept)
+    if slope < 0:  # the signal says the opposite of what it should: it is worth no more than the base rate
+        slope, intercept = 0.0, math.log(max(positives, 0.5) / max(len(right) - positives, 0.5))
+    fitted = Calibration(slope=slope, intercept=intercept)
     return Calibration(
         slope=fitted.slope,
         intercept=fitted.intercept,

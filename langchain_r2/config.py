@@ -34,5 +34,6 @@ class R2Context:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise BadValueError(name, value, f"a whole number from {least} up")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
+        number = isinstance(self.threshold, (int, float)) and not isinstance(self.threshold, bool)
+        if self.threshold is not None and not (number and 0 <= self.threshold <= 1):
             raise BadValueError("threshold", self.threshold, "a number from 0 to 1, or None for the graph's own")

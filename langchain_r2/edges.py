@@ -59,4 +59,3 @@ def replanned(state: SubtaskState) -> Literal["reallocate_upward", "__end__"]:
     if state["subplan"] is not None or (verdict is not None and verdict["reason"] == "budget"):
         return "__end__"
     return "reallocate_upward" if state["upward"] and state["evidence"]["stronger"] is not None else "__end__"
-

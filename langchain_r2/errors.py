@@ -21,6 +21,7 @@ Catch ``ConfigurationError`` to report wrong use. A failed model call never esca
 Every exception can be pickled.
 """
 
+import pickle
 from collections.abc import Iterable
 from typing import Any
 
@@ -45,14 +46,29 @@ class BadValueError(ConfigurationError):
             allowed: What is allowed: a sentence, or the allowed values.
             hint: What to do.
         """
-        self.name, self.value, self.allowed, self.hint = name, value, allowed, hint
-        shown = f"{value!r:.200}"
+        self.name, self.value, self.hint = name, value, hint
+        self.allowed = (
+            allowed if isinstance(allowed, (str, int)) or not isinstance(allowed, Iterable) else tuple(allowed)
+        )
+        shown = f"{value!r}"[:200]
         msg = f"{name} is {shown}; allowed: {_listed(allowed)}." if allowed else f"{name} is {shown}."
         super().__init__(f"{msg} {hint}".strip())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments."""
-        return type(self), (self.name, self.value, self.allowed, self.hint)
+        try:
+            pickle.dumps(self.value)
+            value = self.value
+        except Exception:  # noqa: BLE001 - whatever the value's own code raises
+            value = _Shown(repr(self.value))
+        return type(self), (self.name, value, self.allowed, self.hint)
+
+
+class _Shown(str):
+    """What is left of a value that cannot be pickled: its repr."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class PoolFileError(ConfigurationError):
@@ -89,7 +105,7 @@ class MissingPriceError(ConfigurationError):
         self.model, self.field = model, field
         super().__init__(
             f"model {model!r} has no {field}. Give USD per million tokens, or state that it is unknown: "
-            f"{field} = \"unknown\" in TOML, None in Python (its calls then have an unknown cost, never 0)."
+            f'{field} = "unknown" in TOML, None in Python (its calls then have an unknown cost, never 0).'
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -103,7 +119,7 @@ class MissingExtraError(ConfigurationError, ImportError):
     def __init__(self, feature: str, extra: str) -> None:
         """State what needs it and how to install it."""
         self.feature, self.extra = feature, extra
-        super().__init__(f"{feature} needs packages that are not installed: pip install \"langchain-r2[{extra}]\"")
+        super().__init__(f'{feature} needs packages that are not installed: pip install "langchain-r2[{extra}]"')
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments."""

@@ -14,8 +14,8 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 
-from langchain_r2.config import R2Context
 from langchain_r2.confidence import Confidence
+from langchain_r2.config import R2Context
 from langchain_r2.edges import assess, reconsider, replanned
 from langchain_r2.errors import BadValueError
 from langchain_r2.nodes.aggregate import aggregate_node
@@ -35,8 +35,9 @@ from langchain_r2.state import R2Input, R2Output, R2State, SubtaskState
 from langchain_r2.transport import Transport
 from langchain_r2.types import AggregationMode
 
-MAX_THREADS = 64
-"""Subtasks that a synchronous run has under way at most; one that waits for an answer counts. Async has no such bound."""
+MAX_CONCURRENCY = 256
+"""Subtasks that a run has under way at most; one that waits for another's answer counts. ``max_concurrency`` of a run's
+config takes its place."""
 
 
 def create_r2_graph(
@@ -115,7 +116,7 @@ def create_r2_graph(
     builder.add_edge("execute_plan", "aggregate")
     builder.add_edge("aggregate", END)
     graph = builder.compile(checkpointer=checkpointer, store=store, cache=cache, name=name)
-    return graph.with_config(max_concurrency=MAX_THREADS)
+    return graph.with_config(max_concurrency=MAX_CONCURRENCY)
 
 
 def create_subtask_graph(

@@ -58,8 +58,8 @@ class Budget:
     """A hard limit in USD, shared by all calls of a run.
 
     ``reserve`` sets the worst case of a call aside before it starts, ``settle`` replaces it by the real cost. Where the
-    limit would be passed only because of other calls under way, ``reserve`` says so by ``must_wait`` and the caller
-    tries again when one has settled. Safe to use from threads and tasks.
+    limit would be passed only because of other calls under way, ``reserve`` returns None and the caller tries again
+    when one has settled. Safe to use from threads and tasks.
     """
 
     def __init__(self, limit_usd: float | None, spent_usd: float = 0.0) -> None:
@@ -67,7 +67,7 @@ class Budget:
         self.limit_usd = limit_usd
         self._spent = spent_usd
         self._reserved = 0.0
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
 
     @property
     def spent_usd(self) -> float:
@@ -77,7 +77,7 @@ class Budget:
     @property
     def left_usd(self) -> float | None:
         """What is neither spent nor reserved; None without a limit."""
-        with self._changed:
+        with self._lock:
             return None if self.limit_usd is None else self.limit_usd - self._spent - self._reserved
 
     def reserve(self, worst_usd: float | None) -> Reservation | None:
@@ -89,7 +89,7 @@ class Budget:
         Raises:
             BudgetError: The call could pass the limit, whatever the calls under way will cost.
         """
-        with self._changed:
+        with self._lock:
             if self.limit_usd is None:
                 return Reservation(0.0)
             if worst_usd is None:
@@ -103,15 +103,9 @@ class Budget:
 
     def settle(self, reservation: Reservation, cost_usd: float | None) -> None:
         """Replace what was set aside by what the call did cost; an unknown cost is charged at the worst case."""
-        with self._changed:
+        with self._lock:
             if self.limit_usd is None:
                 self._spent += cost_usd or 0.0
             else:
                 self._reserved -= reservation.worst_usd
                 self._spent += reservation.worst_usd if cost_usd is None else cost_usd
-            self._changed.notify_all()
-
-    def wait(self, timeout_s: float) -> None:
-        """Block until a call settles, or until the time is over."""
-        with self._changed:
-            self._changed.wait(timeout_s)

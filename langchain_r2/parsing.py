@@ -11,11 +11,13 @@ from langchain_r2.types import ParseOutcome, Subtask
 QUERY_REFERENCE: Final = "#query"
 """In a subtask's text, stands for the query itself: the plan ``1: #query`` means "do not decompose"."""
 
-_REFERENCE = re.compile(r"#\s?([A-Za-z0-9_.]{1,40})")
-_CLEAN_LINE = re.compile(r"\s*(\d{1,4})\s*:\s*(\S.*?)\s*")
-_LOOSE_LINE = re.compile(r"\s*(?:[-*>]\s*)?(?:\*\*)?(?:(?:sub-?task|step|task)\s*)?#?(\d{1,4})\s*[.:)\]-]+(?:\*\*)?\s*(\S.*?)\s*", re.I)
-_NEEDS = re.compile(r"\s*[(\[]\s*(?:needs|depends on|after)\s*:?\s*((?:#?\s*[\w.]+\s*(?:,|and)?\s*)+)[)\]]\s*$", re.I)
-_ANSWER = re.compile(r"\banswer\s*:\s*", re.I)
+_REFERENCE = re.compile(r"#\s?([A-Za-z0-9_](?:[A-Za-z0-9_.]{0,38}[A-Za-z0-9_])?)")
+_CLEAN_LINE = re.compile(r"\s*([0-9]{1,4})\s*:\s*(\S.*?)\s*")
+_LOOSE_LINE = re.compile(
+    r"\s*(?:[-*>]\s*)?(?:\*\*)?(?:(?:sub-?task|step|task)\s*)?#?([0-9]{1,4})\s*[.:)\]-]+(?:\*\*)?\s*(\S.*?)\s*", re.IGNORECASE
+)
+_NEEDS = re.compile(r"\s*[(\[]\s*(?:needs|depends on|after)\s*:?\s*((?:#?\s*[\w.]+\s*(?:,|and)?\s*)+)[)\]]\s*$", re.IGNORECASE)
+_ANSWER = re.compile(r"\banswer\s*:\s*", re.IGNORECASE)
 _MAX_TEXT: Final = 100_000
 """Model text beyond this many characters is not looked at."""
 
@@ -47,7 +49,9 @@ def parse_plan(text: str, *, max_subtasks: int) -> ParsedPlan:
         text: What the decomposer wrote.
         max_subtasks: A plan of more is unusable.
     """
-    rows, outcome = _plan_rows(text[:_MAX_TEXT])
+    if len(text) > _MAX_TEXT:
+        return ParsedPlan([], "malformed", f"too_long: {len(text)} characters > {_MAX_TEXT}")
+    rows, outcome = _plan_rows(text)
     if not rows:
         return ParsedPlan([], "malformed", "unparsable")
     if len(rows) > max_subtasks:
@@ -118,6 +122,18 @@ def ancestors(subtasks: Sequence[Subtask], id_: str) -> list[str]:
     return list(found)
 
 
+def renumbered(subtasks: Sequence[Subtask]) -> list[str]:
+    """Texts of a plan as numbered lines show them: references by line number, needs that no reference shows stated."""
+    number = {s["id"]: str(i) for i, s in enumerate(subtasks, 1)}
+    texts = []
+    for subtask in subtasks:
+        named = references(subtask["text"])
+        hidden = [number[d] for d in subtask["depends_on"] if d not in named and d in number]
+        text = _REFERENCE.sub(lambda m: f"#{number[m[1]]}" if m[1] in number else m[0], subtask["text"])
+        texts.append(f"{text} (needs {', '.join(hidden)})" if hidden else text)
+    return texts
+
+
 def parse_allocation(text: str, *, subtask_ids: Sequence[str], aliases: Sequence[str]) -> ParsedAllocation:
     """Read an allocation: one line ``1: alias`` per subtask; JSON objects and bullets are repaired.
 
@@ -176,9 +192,10 @@ def _plan_rows(text: str) -> tuple[list[tuple[str, str, list[str]]], ParseOutcom
     matches = [_CLEAN_LINE.fullmatch(line) for line in lines]
     if lines and all(matches):
         return [_row(m[1], m[2]) for m in matches if m], "clean"
-    rows = _plan_rows_from_json(find_json(text))
-    if not rows:
-        rows = [_row(m[1], m[2]) for m in map(_LOOSE_LINE.fullmatch, lines) if m]
+    # Numbered lines come first: JSON may stand inside a subtask's text.
+    rows = [_row(m[1], m[2]) for m in map(_LOOSE_LINE.fullmatch, lines) if m]
+    if not rows or text.lstrip("`jsonJSON \n").startswith(("[", "{")):
+        rows = _plan_rows_from_json(find_json(text)) or rows
     return rows, "repaired" if rows else "malformed"
 
 
@@ -201,7 +218,8 @@ def _plan_rows_from_json(value: Any) -> list[tuple[str, str, list[str]]]:  # noq
             rows.append((str(number), item.strip(), []))
         elif isinstance(item, dict):
             body = next((item[k] for k in ("text", "subtask", "task", "question") if isinstance(item.get(k), str)), "")
-            needs = next((item[k] for k in ("depends_on", "needs", "dependencies") if isinstance(item.get(k), list)), [])
+            needs = next((item[k] for k in ("depends_on", "needs", "dependencies") if item.get(k)), [])
+            needs = needs if isinstance(needs, list) else [needs]
             if body.strip():
                 rows.append((str(item.get("id", number)), body.strip(), [str(n).lstrip("#") for n in needs]))
     return rows

@@ -43,6 +43,11 @@ class Price:
             if value is not None and not (_is_number(value) and 0 <= value < 1e6):
                 raise BadValueError(f"price {name}", value, "USD per million tokens, a number from 0 to 1,000,000")
 
+    @property
+    def free(self) -> bool:
+        """Whether it is stated to cost nothing."""
+        return self.input == 0 and self.output == 0
+
     def cost_usd(self, input_tokens: int, output_tokens: int, cached_input_tokens: int = 0) -> float | None:
         """Cost of one call in USD; None where a price that it needs is unknown."""
         if self.input is None or self.output is None:
@@ -92,7 +97,9 @@ class ModelSpec:
         if self.group is not None and self.group not in _GROUPS:
             raise BadValueError(f"group of model {self.name!r}", self.group, _GROUPS)
         if not isinstance(self.price, Price):
-            raise BadValueError(f"price of model {self.name!r}", self.price, "a Price; Price(input=None, output=None) if unknown")
+            raise BadValueError(
+                f"price of model {self.name!r}", self.price, "a Price; Price(input=None, output=None) if unknown"
+            )
         for attribute in ("context_tokens", "max_output_tokens"):
             value = getattr(self, attribute)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -164,7 +171,9 @@ class ModelPool:
         self._index = {m.name: i for i, m in enumerate(self.models)}
 
     @classmethod
-    def ordered_by_price(cls, models: Sequence[ModelSpec], *, name: str = "pool", grouping: Grouping = "thirds") -> "ModelPool":
+    def ordered_by_price(
+        cls, models: Sequence[ModelSpec], *, name: str = "pool", grouping: Grouping = "thirds"
+    ) -> "ModelPool":
         """A pool in the order of output price, then input price; unknown prices come last."""
         return cls(sorted(models, key=lambda m: _price_key(m.price)), name=name, grouping=grouping)
 
@@ -258,7 +267,9 @@ def _price_jumps(models: Sequence[ModelSpec]) -> list[Group]:
     """Cut the order at its two largest relative jumps in output price."""
     keys = [_price_key(m.price) for m in models]
     if any(k[0] in (0.0, float("inf")) for k in keys):
-        raise BadValueError("grouping", "price", "known prices above 0 for every model", 'Use grouping="thirds" or give groups.')
+        raise BadValueError(
+            "grouping", "price", "known prices above 0 for every model", 'Use grouping="thirds" or give groups.'
+        )
     jumps = sorted(range(1, len(models)), key=lambda i: keys[i - 1][0] / keys[i][0])[:2]
     cuts = sorted(jumps)
     return [_GROUPS[min(2, sum(i >= cut for cut in cuts))] for i in range(len(models))]
@@ -269,6 +280,10 @@ def _price_key(price: Price) -> tuple[float, float]:
     return (unknown if price.output is None else price.output, unknown if price.input is None else price.input)
 
 
+_CLIENTS: Final = frozenset({"client", "async_client", "root_client", "root_async_client"})
+"""Fields that hold what the constructor builds with the number of retries in it."""
+
+
 def _without_retries(model: BaseChatModel) -> BaseChatModel:
     retries = getattr(model, "max_retries", 0)
     return model if retries == 0 else _rebuilt(model)
@@ -276,7 +291,7 @@ def _without_retries(model: BaseChatModel) -> BaseChatModel:
 
 def _rebuilt(model: BaseChatModel) -> BaseChatModel:
     """The same model made anew with ``max_retries=0``: clients are built at construction, so a copy would keep them."""
-    fields: Mapping[str, Any] = {k: getattr(model, k) for k in model.model_fields_set if "client" not in k}
+    fields: Mapping[str, Any] = {k: getattr(model, k) for k in model.model_fields_set if k not in _CLIENTS}
     return type(model)(**{**fields, "max_retries": 0})
 
 
@@ -290,7 +305,9 @@ def _openai_compatible(spec: ModelSpec) -> BaseChatModel:
         raise MissingExtraError(f"model {spec.name!r} at {spec.base_url}", "openai") from error
     key = os.environ.get(spec.api_key_env, "") if spec.api_key_env else "none"
     if not key:
-        raise BadValueError(f"environment variable {spec.api_key_env}", "", f"the key for model {spec.name!r}", "Set it.")
+        raise BadValueError(
+            f"environment variable {spec.api_key_env}", "", f"the key for model {spec.name!r}", "Set it."
+        )
     return ChatOpenAI(
         model=str(spec.model),
         base_url=spec.base_url,

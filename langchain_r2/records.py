@@ -13,7 +13,7 @@ from langchain_r2.flow import Both, Flow
 from langchain_r2.types import Attempt, ModelRecord, SubtaskResult
 
 NAMESPACE: Final = ("langchain_r2", "records")
-"""Where records live in a store; the model's name is appended, the kind is the key."""
+"""Where records live in a store; the key is made of the kind and the model's name, which may hold any characters."""
 
 _DIGIT = re.compile(r"\d")
 _NAME = re.compile(r"\b[A-Z]\w+")
@@ -25,8 +25,8 @@ def kind_of(text: str) -> str:
 
 
 def plus(record: ModelRecord | None, attempts: Iterable[Attempt], model: str, *, accepted: bool) -> ModelRecord | None:
-    """A record after the tries of a subtask; only its last try can have been accepted."""
-    rows = [a for a in attempts if a["role"] == "executor"]
+    """A record after a subtask's own tries; only the last can have been accepted. A try without a reply does not count."""
+    rows = list(attempts)
     for row in rows:
         if row["model"] != model:
             continue
@@ -43,7 +43,7 @@ def read(store: BaseStore | None, kind: str, model: str | None) -> Flow[ModelRec
     """The record in a store; None where there is none."""
     if store is None or model is None:
         return None
-    item = yield Both(store.get, store.aget, ((*NAMESPACE, model), kind))
+    item = yield Both(store.get, store.aget, (NAMESPACE, _key(kind, model)))
     return ModelRecord(**item.value) if item else None
 
 
@@ -51,15 +51,33 @@ def write(store: BaseStore | None, result: SubtaskResult) -> Flow[None]:
     """Add a subtask's tries to the records in a store. Two runs that write at once may lose one of the two additions."""
     if store is None:
         return
-    for model in dict.fromkeys(a["model"] for a in result["attempts"] if a["role"] == "executor"):
+    own = own_tries(result)
+    for model in dict.fromkeys(a["model"] for a in own):
         known = yield from read(store, result["kind"], model)
-        record = plus(known, result["attempts"], model, accepted=result["verdict"]["accepted"])
-        yield Both(store.put, store.aput, ((*NAMESPACE, model), result["kind"], dict(record or {})))
+        record = plus(known, own, model, accepted=accepted(result))
+        yield Both(store.put, store.aput, (NAMESPACE, _key(result["kind"], model), dict(record or {})))
 
 
-def among(results: Iterable[SubtaskResult], kind: str, model: str | None, record: ModelRecord | None) -> ModelRecord | None:
+def among(
+    results: Iterable[SubtaskResult], kind: str, model: str | None, record: ModelRecord | None
+) -> ModelRecord | None:
     """A record with what a run's earlier results add to it."""
     for result in results:
         if result["kind"] == kind and model is not None:
-            record = plus(record, result["attempts"], model, accepted=result["verdict"]["accepted"])
+            record = plus(record, own_tries(result), model, accepted=accepted(result))
     return record
+
+
+def own_tries(result: SubtaskResult) -> list[Attempt]:
+    """The tries of a subtask itself that had a reply: not those of a sub-plan's parts, which have records of their own."""
+    rows = (a for a in result["attempts"] if a["role"] == "executor" and a["subtask_id"] == result["id"])
+    return [a for a in rows if a["error_type"] is None]
+
+
+def accepted(result: SubtaskResult) -> bool:
+    """Whether the subtask's own last try was accepted; a replanned subtask's was not."""
+    return result["verdict"]["accepted"] and not result["parts"]
+
+
+def _key(kind: str, model: str) -> str:
+    return f"{model}\t{kind}"

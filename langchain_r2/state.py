@@ -1,8 +1,10 @@
 """States of the two graphs: what goes in, what is kept, what comes out, and what a node may return."""
 
+from typing import Annotated, NotRequired
+
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
-from typing_extensions import Annotated, NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from langchain_r2.types import (
     Allocation,

@@ -18,6 +18,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphBubbleUp
 
 from langchain_r2.errors import (
+    BudgetError,
     ConfigurationError,
     DeadlineError,
     InvalidReplyError,
@@ -111,7 +112,12 @@ class Transport:
                 if ends and time.monotonic() + pause >= ends:
                     break
                 yield Sleep(pause)
-            reply, error, attempt = yield from self._try(call, model, ends)
+            try:
+                reply, error, attempt = yield from self._try(call, model, ends)
+            except BudgetError:
+                if not attempts:
+                    raise
+                break  # the outcome carries the error before
             attempts.append(attempt)
             if reply is not None:
                 return Outcome(reply, None, attempts)
@@ -131,10 +137,10 @@ class Transport:
         message: AIMessage | None = None
         started = time.perf_counter()
         gate = self._gate(call.spec)
-        settled = False
+        sent = False
         try:
             yield from self._wait_for_turn(gate, call.spec)
-            started = time.perf_counter()
+            started, sent = time.perf_counter(), True
             with _turn(gate):
                 message = yield self._request(call, model, ends)
             reply = read_reply(message)
@@ -143,12 +149,10 @@ class Transport:
         except Exception as raised:  # noqa: BLE001 - the boundary to code that is not ours
             error = classify(raised)
         finally:
-            if reply is None and error is None:  # cancelled, or raised through: nothing is left reserved
-                call.budget.settle(reservation, None)
-                settled = True
+            if reply is None and error is None:  # cancelled, or raised through: nothing stays reserved
+                call.budget.settle(reservation, None if sent else 0.0)
         attempt = _attempt(call, message, reply, error, reservation, time.perf_counter() - started)
-        if not settled:
-            call.budget.settle(reservation, attempt["cost_usd"])
+        call.budget.settle(reservation, attempt["cost_usd"])
         return reply, error, attempt
 
     def _request(self, call: Call, model: BaseChatModel, ends: float | None) -> Invoke:
@@ -231,7 +235,7 @@ def classify(error: Exception) -> ModelCallError:
     if isinstance(error, TimeoutError) or "Timeout" in kind:
         made = DeadlineError(f"{kind}: {error}")
     elif isinstance(status, int):
-        transient = status in _TRANSIENT_STATUS or status >= 500  # noqa: PLR2004 - HTTP server errors
+        transient = status in _TRANSIENT_STATUS or status >= 500
         made = (UnreachableError if transient else RejectedError)(f"HTTP {status}, {kind}: {error}")
     elif isinstance(error, OSError) or "Connect" in kind or "Network" in kind:
         made = UnreachableError(f"{kind}: {error}")
@@ -276,8 +280,8 @@ def _attempt(
     if sane:
         # A hit in LangChain's own cache keeps the token counts and says that it cost nothing.
         cost = 0.0 if usage.get("total_cost") == 0 else call.spec.price.cost_usd(tokens_in, tokens_out, cached)
-    elif isinstance(error, (UnreachableError, RejectedError)):
-        cost = 0.0  # nothing was generated
+    elif isinstance(error, (UnreachableError, RejectedError)) or call.spec.price.free:
+        cost = 0.0  # nothing was generated, or it is stated to be free
     else:
         cost = reservation.worst_usd or None  # it may have been generated and billed: the bound, or unknown
     return Attempt(

@@ -81,7 +81,9 @@ def fit(model: Any, examples: Iterator[Example], encode: Encode, settings: FitSe
     return FitReport(tokens=seen, steps=step, seconds=time.monotonic() - started, loss=loss_mean)
 
 
-def batches(examples: Iterator[Example], encode: Encode, settings: FitSettings) -> Iterator[list[tuple[list[int], list[int]]]]:
+def batches(
+    examples: Iterator[Example], encode: Encode, settings: FitSettings
+) -> Iterator[list[tuple[list[int], list[int]]]]:
     """Yield batches of about ``batch_tokens`` tokens, each of texts of near-equal length, in random order."""
     rng = random.Random(settings.seed)
     while window := [encode(example) for example in islice(examples, settings.window)]:

@@ -18,6 +18,7 @@ from langchain_r2.in_process import TOP, Request, Written
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
+
 class _Layer(NamedTuple):
     """Weights of one layer, transposed so that rows of activations multiply from the left."""
 

@@ -28,23 +28,34 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Rows]]:
 
 
 def render(folder: Path, console: Console) -> None:
-    """Print the table, then what reallocation did."""
+    """Print the table, then what reallocation did; write both as ``table.md``."""
     facts, by_method = read(folder)
     dearest = max(facts["prices"], key=lambda name: facts["prices"][name]["output"] or 0.0)
     reference = by_method.get(f"cot {dearest}")
     title = f"{facts['benchmark']} {facts['split']}, {facts['limit']} items, seed {facts['seed']}; 95 % intervals"
     table = Table(title=title)
-    columns = ("method", "accuracy", "USD per million queries", f"cost / CoT {dearest}", "paired accuracy", "calls", "router")
+    columns = (
+        "method",
+        "accuracy",
+        "USD per million queries",
+        f"cost / CoT {dearest}",
+        "paired accuracy",
+        "calls",
+        "router",
+    )
     for column in columns:
         table.add_column(column, justify="left" if column == "method" else "right")
-    for name, rows in by_method.items():
-        table.add_row(*_cells(name, rows, reference))
+    cells = [_cells(name, rows, reference) for name, rows in by_method.items()]
+    for row in cells:
+        table.add_row(*row)
     console.print(table)
-    if "r2" in by_method:
-        for line in reallocations(by_method):
-            console.print(line)
-        for line in verdicts(by_method, reference):
-            console.print(line)
+    lines = [*reallocations(by_method), *verdicts(by_method, reference)] if "r2" in by_method else []
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+    ruler = ["---" if column == "method" else "---:" for column in columns]
+    rows_md = "\n".join(f"| {' | '.join(row)} |" for row in (columns, ruler, *cells))
+    notes = "\n".join(f"- {line}" for line in lines)
+    (folder / "table.md").write_text(f"{title}\n\n{rows_md}\n\n{notes}\n")
 
 
 def reallocations(by_method: dict[str, Rows]) -> list[str]:
@@ -79,7 +90,9 @@ def verdicts(by_method: dict[str, Rows], reference: Rows | None) -> list[str]:
             lines.append(f"no {group} is as accurate as r2")
         elif best is not None:
             ratio = cost_ratio(_costs(rows), _costs(equal[best]))
-            lines.append(f"cheapest {group} at least as accurate: {best}; r2 costs {_interval(ratio, '.2f')} times as much")
+            lines.append(
+                f"cheapest {group} at least as accurate: {best}; r2 costs {_interval(ratio, '.2f')} times as much"
+            )
     return lines
 
 

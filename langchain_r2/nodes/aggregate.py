@@ -32,7 +32,9 @@ def aggregate_node(needs: Dependencies) -> Node:
             spec = needs.pool[needs.aggregator]
             call = Call(
                 spec=spec,
-                prompt=prompts_for(spec.prompt_style).aggregate(state["query"], {r["id"]: r["answer"] for r in results}),
+                prompt=prompts_for(spec.prompt_style).aggregate(
+                    state["query"], {r["id"]: r["answer"] for r in results}
+                ),
                 role="aggregator",
                 budget=Budget(remaining_usd(limits_of(runtime), state["attempts"])),
                 config=config,
@@ -50,8 +52,9 @@ def aggregate_node(needs: Dependencies) -> Node:
                     answer = parse_answer(outcome.reply.text)[0] or answer
         runtime.stream_writer({"event": "answer", "answer": answer, "status": status})
         update = R2Update(answer=answer, status=status, error=error, attempts=[*state["attempts"], *attempts])
-        if answer is not None:
-            update["messages"] = [AIMessage(answer, response_metadata={"model_name": "r2"})]
+        # A thread always ends with the router's turn: what the user says next is the next query.
+        said = answer if answer is not None else f"No answer: {error}"
+        update["messages"] = [AIMessage(said, response_metadata={"model_name": "r2", "status": status})]
         return update
 
     return Node(aggregate, "aggregate")

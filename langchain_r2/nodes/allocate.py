@@ -18,8 +18,9 @@ def allocate_node(needs: Dependencies) -> Node:
     """Make the node."""
 
     def allocate(state: R2State, runtime: Runtime[Any], config: RunnableConfig) -> Flow[R2Update]:
-        left = remaining_usd(limits_of(runtime), state["attempts"])
-        asked = AllocatorInput(query=state["query"], plan=state["plan"], budget_usd=left)
+        limits = limits_of(runtime)
+        left = remaining_usd(limits, state["attempts"])
+        asked = AllocatorInput(query=state["query"], plan=state["plan"], budget_usd=left, deadline_s=limits.deadline_s)
         made = yield from allocated(needs, asked, config)
         runtime.stream_writer({"event": "allocation", "allocation": made["allocation"]})
         return R2Update(allocation=made["allocation"], attempts=[*state["attempts"], *made["attempts"]])
@@ -33,10 +34,10 @@ def allocated(needs: Dependencies, asked: AllocatorInput, config: RunnableConfig
         made: AllocatorOutput = yield Invoke(needs.allocator, asked, config)
     except BudgetError:
         route = needs.pool.middle("MLM").name
-        return AllocatorOutput(allocation=uniform_allocation(asked["plan"], route, "default_route", "budget"), attempts=[])
-    return AllocatorOutput(
-        allocation=checked(made["allocation"], asked["plan"], needs.pool), attempts=made["attempts"]
-    )
+        return AllocatorOutput(
+            allocation=uniform_allocation(asked["plan"], route, "default_route", "budget"), attempts=[]
+        )
+    return AllocatorOutput(allocation=checked(made["allocation"], asked["plan"], needs.pool), attempts=made["attempts"])
 
 
 def checked(allocation: Allocation, plan: Plan, pool: ModelPool) -> Allocation:

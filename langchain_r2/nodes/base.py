@@ -8,12 +8,13 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
 
-from langchain_r2.config import R2Context
 from langchain_r2.confidence import Confidence
+from langchain_r2.config import R2Context
 from langchain_r2.flow import Flow, arun, run
 from langchain_r2.ledger import Budget, bill
 from langchain_r2.pool import ModelPool
 from langchain_r2.routers.base import Allocator, Decomposer
+from langchain_r2.state import SubtaskState
 from langchain_r2.transport import Transport
 from langchain_r2.types import AggregationMode, Attempt
 
@@ -78,6 +79,12 @@ def limits_of(runtime: Runtime[Any]) -> R2Context:
     """The run's limits; the defaults where the caller gave none."""
     context = runtime.context
     return context if isinstance(context, R2Context) else _NO_LIMITS if context is None else R2Context(**context)
+
+
+def asked_text(state: SubtaskState) -> str:
+    """What a subtask asks, as a query of its own: its text, and the answers that it was given beside it."""
+    given = "".join(f"\n{id_} = {answer}" for id_, answer in state["known"].items())
+    return state["text"] + given
 
 
 def remaining_usd(limits: R2Context, attempts: list[Attempt]) -> float | None:

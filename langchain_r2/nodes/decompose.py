@@ -21,8 +21,9 @@ def decompose_node(needs: Dependencies) -> Node:
         start = R2Update(query=query, results=[], answer=None, error=None, status="ok")
         if not from_message:
             start["messages"] = [HumanMessage(query)]
+        limits = limits_of(runtime)
         try:
-            asked = DecomposerInput(query=query, budget_usd=limits_of(runtime).budget_usd)
+            asked = DecomposerInput(query=query, budget_usd=limits.budget_usd, deadline_s=limits.deadline_s)
             made = yield Invoke(needs.decomposer, asked, config)
         except BudgetError:
             made = {"plan": whole_query_plan(query, ["budget"]), "attempts": []}

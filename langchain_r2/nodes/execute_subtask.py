@@ -1,6 +1,5 @@
 """Node ``execute_subtask``: the current model tries the subtask, and its answer is judged."""
 
-from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
@@ -23,7 +22,9 @@ _REFUSED = frozenset({"content_filter", "refusal", "SAFETY"})
 def execute_subtask_node(needs: Dependencies) -> Node:
     """Make the node."""
 
-    def execute_subtask(state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig) -> Flow[SubtaskUpdate]:
+    def execute_subtask(
+        state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig
+    ) -> Flow[SubtaskUpdate]:
         context = runtime.context
         spec = needs.pool[state["model"]]
         call = Call(
@@ -66,15 +67,18 @@ def judge(outcome: Outcome, confidence: Confidence, model: str, threshold: float
     row["answer"] = answer
     row["confidence"] = sure = confidence(outcome.reply, model)
     finish = outcome.reply.finish_reason
-    if finish in _TRUNCATED:
-        return Verdict(accepted=False, reason="truncated")
-    if finish in _REFUSED:
-        return Verdict(accepted=False, reason="refused")
+    if finish in _TRUNCATED or finish in _REFUSED:
+        row["confidence"] = 0.0  # however likely its words are, it is not the answer
+        return Verdict(accepted=False, reason="truncated" if finish in _TRUNCATED else "refused")
     if parse == "malformed":
         return Verdict(accepted=False, reason="invalid_output")
     if sure is None:
         return Verdict(accepted=True, reason="no_signal")
-    return Verdict(accepted=True, reason="confident") if sure >= threshold else Verdict(accepted=False, reason="low_confidence")
+    return (
+        Verdict(accepted=True, reason="confident")
+        if sure >= threshold
+        else Verdict(accepted=False, reason="low_confidence")
+    )
 
 
 def with_options(state: SubtaskState, last: Attempt, pool: ModelPool, context: SubtaskContext) -> Evidence:

@@ -9,7 +9,7 @@ from langgraph.config import get_config
 
 from langchain_r2 import records
 from langchain_r2.flow import Flow, Gather, Invoke
-from langchain_r2.nodes.base import Dependencies, SubtaskContext
+from langchain_r2.nodes.base import Dependencies, SubtaskContext, asked_text
 from langchain_r2.parsing import ancestors, references, resolve
 from langchain_r2.state import Evidence, SubtaskState
 from langchain_r2.transport import expected_usd
@@ -102,13 +102,13 @@ class PlanRun:
             return _result(final)
         inner = replace(
             self,
-            query=final["text"],
+            query=asked_text(final),
             plan=subplan,
             allocation=suballocation,
             depth=self.depth + 1,
             prefix=final["id"] + ".",
         )
-        results = yield from inner._levels()  # noqa: SLF001 - the same class
+        results = yield from inner._levels()
         last = results[subplan["subtasks"][-1]["id"]]
         below = [attempt for r in results.values() for attempt in r["attempts"]]
         bad = next((r["verdict"] for r in results.values() if not r["verdict"]["accepted"]), None)
@@ -165,10 +165,11 @@ def _result(final: SubtaskState) -> SubtaskResult:
     if verdict["accepted"]:
         best = tries[-1]
     else:
-        best = max(tries, key=lambda a: -1.0 if a["confidence"] is None else a["confidence"], default=None)
-        if verdict["reason"] != "budget":
-            at_top = final["evidence"]["stronger"] is None
-            verdict = Verdict(accepted=False, reason="top_of_pool" if at_top else "attempts_used")
+        best = max(tries, key=lambda a: 0.5 if a["confidence"] is None else a["confidence"], default=None)
+        if verdict["reason"] != "budget" and final["evidence"]["stronger"] is None:
+            verdict = Verdict(accepted=False, reason="top_of_pool")
+        elif verdict["reason"] != "budget" and final["tries"] >= final["max_attempts"]:
+            verdict = Verdict(accepted=False, reason="attempts_used")
     return SubtaskResult(
         id=final["id"],
         text=final["text"],

@@ -13,7 +13,9 @@ from langchain_r2.types import Direction, Reason
 def reallocate_downward_node(needs: Dependencies) -> Node:
     """Make the node that steps down, on a record or for the budget's sake; never below the floor, never twice."""
 
-    def reallocate_downward(state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig) -> Flow[SubtaskUpdate]:
+    def reallocate_downward(
+        state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig
+    ) -> Flow[SubtaskUpdate]:
         del config
         reason = downward_reason(state) or "record"
         model = needs.pool.down(state["model"], needs.floor) or state["model"]
@@ -27,7 +29,9 @@ def reallocate_downward_node(needs: Dependencies) -> Node:
 def reallocate_upward_node(needs: Dependencies) -> Node:
     """Make the node that steps up, for the reason that the last try was not accepted."""
 
-    def reallocate_upward(state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig) -> Flow[SubtaskUpdate]:
+    def reallocate_upward(
+        state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig
+    ) -> Flow[SubtaskUpdate]:
         del config
         verdict = state["verdict"]
         reason: Reason = verdict["reason"] if verdict else "low_confidence"
@@ -39,7 +43,9 @@ def reallocate_upward_node(needs: Dependencies) -> Node:
     return Node(reallocate_upward, "reallocate_upward")
 
 
-def _tell(runtime: Runtime[SubtaskContext], state: SubtaskState, model: str, direction: Direction, reason: Reason) -> None:
+def _tell(
+    runtime: Runtime[SubtaskContext], state: SubtaskState, model: str, direction: Direction, reason: Reason
+) -> None:
     runtime.context.emit(
         {
             "event": f"reallocate_{direction}",

@@ -7,7 +7,7 @@ from langchain_r2.errors import BudgetError
 from langchain_r2.flow import POLL_S, Flow, Invoke, Sleep
 from langchain_r2.ledger import bill
 from langchain_r2.nodes.allocate import allocated
-from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext
+from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, asked_text
 from langchain_r2.routers.base import AllocatorInput, DecomposerInput
 from langchain_r2.state import Evidence, SubtaskState, SubtaskUpdate
 from langchain_r2.types import Attempt, Verdict
@@ -17,24 +17,29 @@ def replan_node(needs: Dependencies) -> Node:
     """Make the node. It makes the sub-plan and its allocation; ``execute_plan`` runs them in the subtask's place."""
 
     def replan(state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig) -> Flow[SubtaskUpdate]:
-        budget = runtime.context.budget
+        budget, deadline_s = runtime.context.budget, runtime.context.limits.deadline_s
         attempts: list[Attempt] = []
         try:
-            # The router settles its own calls, so what is left is held for it meanwhile; siblings wait.
-            while (held := budget.reserve(hold := 0.999999 * (budget.left_usd or 0.0))) is None:
+            # The router settles its own calls, so all that is not spent is held for it meanwhile: it waits for
+            # siblings' calls to settle, and they wait for it.
+            while (held := budget.reserve(hold := 0.999999 * ((budget.limit_usd or 0.0) - budget.spent_usd))) is None:
                 yield Sleep(POLL_S)
             left = None if budget.limit_usd is None else hold
             try:
-                asked = DecomposerInput(query=state["text"], budget_usd=left, subtask_id=state["id"])
+                asked = DecomposerInput(
+                    query=asked_text(state), budget_usd=left, subtask_id=state["id"], deadline_s=deadline_s
+                )
                 made = yield Invoke(needs.decomposer, asked, config)
                 plan, attempts = made["plan"], made["attempts"]
-                if len(plan["subtasks"]) < 2:  # noqa: PLR2004 - it cannot be split
+                if len(plan["subtasks"]) < 2:
                     runtime.context.emit({"event": "not_replanned", "subtask_id": state["id"]})
                     evidence = Evidence(**{**state["evidence"], "replan_usd": None})  # type: ignore[typeddict-item]
                     return SubtaskUpdate(attempts=[*state["attempts"], *attempts], evidence=evidence, subplan=None)
                 spent = bill(attempts).cost_usd or 0.0
                 rest = None if left is None else left - spent
-                to_allocate = AllocatorInput(query=state["text"], plan=plan, budget_usd=rest, subtask_id=state["id"])
+                to_allocate = AllocatorInput(
+                    query=asked_text(state), plan=plan, budget_usd=rest, subtask_id=state["id"], deadline_s=deadline_s
+                )
                 routed = yield from allocated(needs, to_allocate, config)
                 attempts = [*attempts, *routed["attempts"]]
             finally:
@@ -45,8 +50,6 @@ def replan_node(needs: Dependencies) -> Node:
         runtime.context.emit(
             {"event": "replan", "subtask_id": state["id"], "plan": plan, "allocation": routed["allocation"]}
         )
-        return SubtaskUpdate(
-            subplan=plan, suballocation=routed["allocation"], attempts=[*state["attempts"], *attempts]
-        )
+        return SubtaskUpdate(subplan=plan, suballocation=routed["allocation"], attempts=[*state["attempts"], *attempts])
 
     return Node(replan, "replan")

@@ -51,7 +51,7 @@ def allocate(query: str, plan: str, *, cards: Sequence[Card]) -> Prompt:
     """Query, plan, and a description of every model."""
     lines = [f"{c.alias}: {c.group}, {c.price}" + (f"; {c.skills}" if c.skills else "") for c in cards]
     pool = "\n".join(lines)
-    return Prompt(f"Models, weakest first:\n{pool}\n\nTask: {_data(query)}\n\nPlan:\n{plan}", f"{_ALLOCATE}\n{_DATA}")
+    return Prompt(f"Models:\n{pool}\n\nTask: {_data(query)}\n\nPlan:\n{plan}", f"{_ALLOCATE}\n{_DATA}")
 
 
 def aggregate(query: str, answers: Mapping[str, str]) -> Prompt:

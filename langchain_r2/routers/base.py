@@ -5,11 +5,11 @@ for ``invoke`` and ``ainvoke``, callbacks and configuration passed on, attempts 
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, NotRequired, TypeAlias, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, patch_config
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from langchain_r2.errors import BadValueError
 from langchain_r2.flow import Flow, arun, run
@@ -27,6 +27,8 @@ class DecomposerInput(TypedDict):
     """What may be spent on it; None or absent: no limit."""
     subtask_id: NotRequired[str | None]
     """Set in a replan: the subtask whose text the query is."""
+    deadline_s: NotRequired[float | None]
+    """Seconds that one call may take; None or absent: no bound."""
 
 
 class DecomposerOutput(TypedDict):
@@ -43,6 +45,7 @@ class AllocatorInput(TypedDict):
     plan: Plan
     budget_usd: NotRequired[float | None]
     subtask_id: NotRequired[str | None]
+    deadline_s: NotRequired[float | None]
 
 
 class AllocatorOutput(TypedDict):
@@ -63,7 +66,7 @@ class FlowRunnable(Runnable[In, Out], ABC, Generic[In, Out]):
     def flow(self, value: In, config: RunnableConfig) -> Flow[Out]:
         """The work; ``config`` is for the calls that it makes."""
 
-    def invoke(self, input: In, config: RunnableConfig | None = None, **kwargs: Any) -> Out:  # noqa: A002, ANN401, ARG002
+    def invoke(self, input: In, config: RunnableConfig | None = None, **kwargs: Any) -> Out:  # noqa: A002, ARG002
         """Run in this thread."""
 
         def work(value: In, run_manager: Any, config: RunnableConfig) -> Out:  # noqa: ANN401 - LangChain's manager
@@ -71,7 +74,7 @@ class FlowRunnable(Runnable[In, Out], ABC, Generic[In, Out]):
 
         return self._call_with_config(work, input, ensure_config(config), run_type="chain")
 
-    async def ainvoke(self, input: In, config: RunnableConfig | None = None, **kwargs: Any) -> Out:  # noqa: A002, ANN401, ARG002
+    async def ainvoke(self, input: In, config: RunnableConfig | None = None, **kwargs: Any) -> Out:  # noqa: A002, ARG002
         """Run on the event loop."""
 
         async def work(value: In, run_manager: Any, config: RunnableConfig) -> Out:  # noqa: ANN401 - LangChain's manager

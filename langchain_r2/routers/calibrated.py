@@ -10,6 +10,7 @@ from langchain_r2.confidence import Confidence
 from langchain_r2.errors import BadValueError, BudgetError
 from langchain_r2.flow import Flow
 from langchain_r2.ledger import Budget
+from langchain_r2.parsing import resolve
 from langchain_r2.pool import ModelPool
 from langchain_r2.prompts import prompts_for
 from langchain_r2.routers.base import AllocatorInput, AllocatorOutput, FlowRunnable
@@ -65,14 +66,17 @@ class CalibratedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         reasons: dict[str, Reason] = {}
         note: str | None = None
         prompts = prompts_for(self.evaluator.prompt_style)
+        within = value.get("subtask_id")
         for subtask in value["plan"]["subtasks"]:
             call = Call(
                 spec=self.evaluator,
-                prompt=prompts.subtask(subtask["text"], query=value["query"], known={}),
+                prompt=prompts.subtask(resolve(subtask["text"], {}, value["query"]), query=value["query"], known={}),
                 role="evaluator",
                 budget=budget,
                 config=config,
-                subtask_id=subtask["id"],
+                subtask_id=f"{within}.{subtask['id']}" if within else subtask["id"],
+                direction="replan" if within else "initial",
+                deadline_s=value.get("deadline_s"),
             )
             confidence: float | None = None
             try:

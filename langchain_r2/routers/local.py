@@ -102,7 +102,9 @@ class TransformersEngine:
                 loaded = PeftModel.from_pretrained(loaded, model.adapter)
         except (OSError, ValueError) as error:
             hint = "Give a folder with config.json and model.safetensors, or an id that can be downloaded."
-            raise BadValueError("path of the local model", (model.path, model.adapter), hint=f"{hint} ({error})") from error
+            raise BadValueError(
+                "path of the local model", (model.path, model.adapter), hint=f"{hint} ({error})"
+            ) from error
         if self._tokenizer.chat_template is None:
             raise BadValueError("tokenizer", model.tokenizer_path or model.path, "one with a chat template")
         self._model = loaded.to(model.device).eval()

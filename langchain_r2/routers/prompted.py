@@ -14,7 +14,7 @@ from langchain_r2.confidence import Calibration, sequence
 from langchain_r2.errors import BadValueError, BudgetError
 from langchain_r2.flow import Flow
 from langchain_r2.ledger import Budget
-from langchain_r2.parsing import ParsedPlan, parse_allocation, parse_plan
+from langchain_r2.parsing import ParsedPlan, parse_allocation, parse_plan, renumbered
 from langchain_r2.pool import ModelPool, ModelSpec
 from langchain_r2.prompts import Card, plan_lines, prompts_for
 from langchain_r2.routers.base import (
@@ -89,6 +89,7 @@ class PromptedDecomposer(FlowRunnable[DecomposerInput, DecomposerOutput]):
                 subtask_id=value.get("subtask_id"),
                 temperature=0.0 if number == 0 else self.temperature,
                 direction="replan" if value.get("subtask_id") else "initial",
+                deadline_s=value.get("deadline_s"),
             )
             try:
                 outcome = yield from self._transport.call(call)
@@ -175,7 +176,8 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         cards = []
         for alias, rank in zip(names, order, strict=True):
             model = self.pool.models[rank]
-            price = f"{model.price.input}/{model.price.output} USD per million tokens in/out"
+            usd = [("unknown" if p is None else str(p)) for p in (model.price.input, model.price.output)]
+            price = f"{usd[0]}/{usd[1]} USD per million tokens in/out"
             cards.append(Card(alias, rank + 1, str(model.group), price, model.skills))
         return cards if self.shuffle_aliases else sorted(cards, key=lambda c: c.rank)
 
@@ -190,13 +192,14 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         prompts = prompts_for(self.spec.prompt_style)
         call = Call(
             spec=self.spec,
-            prompt=prompts.allocate(query, plan_lines([s["text"] for s in subtasks]), cards=cards),
+            prompt=prompts.allocate(query, plan_lines(renumbered(subtasks)), cards=cards),
             role="allocator",
             budget=Budget(value.get("budget_usd")),
             config=config,
             subtask_id=value.get("subtask_id"),
             direction="replan" if value.get("subtask_id") else "initial",
             top_logprobs=len(cards) if self.coverage else 0,
+            deadline_s=value.get("deadline_s"),
         )
         outcome = yield from self._transport.call(call)
         if outcome.reply is None:

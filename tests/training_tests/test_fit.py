@@ -46,7 +46,9 @@ def test_batches_hold_every_text_once() -> None:
 def test_a_model_learns_saves_and_answers(tmp_path: Path) -> None:
     tokenizer = build_tokenizer()
     model = new_model(TINY, tokenizer.get_vocab_size())
-    report = fit(model, cycle(TEXTS), encoder(tokenizer), FitSettings(tokens=120_000, batch_tokens=400, muon_lr=2e-2), "test")
+    report = fit(
+        model, cycle(TEXTS), encoder(tokenizer), FitSettings(tokens=120_000, batch_tokens=400, muon_lr=2e-2), "test"
+    )
     assert report.loss < 0.3
     save_model(model, tmp_path / "m")
     assert str(tmp_path) not in (tmp_path / "m" / "config.json").read_text()
@@ -58,7 +60,9 @@ def test_a_model_learns_saves_and_answers(tmp_path: Path) -> None:
         assert torch.allclose(weight, again.state_dict()[name], atol=2e-3)
 
 
-def test_an_adapter_changes_what_the_engine_says_and_leaves_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_adapter_changes_what_the_engine_says_and_leaves_the_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("training.embedded.router.ADAPTER_TOKENS", 20_000)
     tokenizer = build_tokenizer()
     save_model(new_model(TINY, tokenizer.get_vocab_size()), tmp_path / "base")

@@ -18,7 +18,7 @@ def store_with(**tries: tuple[int, int, float]) -> InMemoryStore:
     store = InMemoryStore()
     for model, (count, accepted, confidence) in tries.items():
         record = ModelRecord(tries=count, accepted=accepted, confidence_sum=confidence)
-        store.put((*NAMESPACE, model), "add 0 and 0", dict(record))
+        store.put(NAMESPACE, f"{model}\tadd 0 and 0", dict(record))
     return store
 
 
@@ -55,7 +55,7 @@ def test_runs_write_the_records_that_later_runs_read(make: Any, says: Any, tries
     made = make(*[says("7")] * 3, plan="1: add 3 and 4", models=ON_M3, store=store)
     models = [tries(made.graph.invoke({"query": "q"}))[0][1] for _ in range(4)]
     assert models == ["m3", "m3", "m2", "m2"]
-    item = store.get((*NAMESPACE, "m3"), "add 0 and 0")
+    item = store.get(NAMESPACE, "m3\tadd 0 and 0")
     assert item is not None
     assert item.value == {"tries": 2, "accepted": 2, "confidence_sum": 2.0}
 
@@ -64,7 +64,7 @@ def test_a_failed_try_is_written_as_one(make: Any, says: Any) -> None:
     store = InMemoryStore()
     made = make(says("7", 0.1), says("8"), plan="1: add 3 and 4", store=store)
     made.graph.invoke({"query": "q"})
-    values = {m: store.get((*NAMESPACE, m), "add 0 and 0") for m in ("m1", "m2")}
+    values = {m: store.get(NAMESPACE, f"{m}\tadd 0 and 0") for m in ("m1", "m2")}
     assert values["m1"] is not None
     assert values["m2"] is not None
     assert (values["m1"].value["tries"], values["m1"].value["accepted"]) == (1, 0)

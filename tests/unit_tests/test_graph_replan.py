@@ -127,7 +127,7 @@ def test_a_part_is_no_record_of_the_whole(make: Any) -> None:
     store = InMemoryStore()
     made = make(unless_hard, unless_hard, store=store, **{**HARD, "plan": "1: hard"})
     made.graph.invoke({"query": "q"})
-    item = store.get((*NAMESPACE, "m1"), "hard")
+    item = store.get(NAMESPACE, "m1\thard")
     assert item is not None
     assert (item.value["tries"], item.value["accepted"]) == (1, 0)
 
@@ -138,6 +138,13 @@ def test_routing_of_a_replan_is_told_from_that_of_the_query(make: Any) -> None:
     attempts = made.graph.invoke({"query": "q"})["attempts"]
     judged = [a["subtask_id"] for a in attempts if a["role"] == "evaluator"]
     assert len(judged) == len(set(judged)) == 4
+
+
+def test_both_routings_are_billed(make: Any) -> None:
+    pool = make(unless_hard, unless_hard, **HARD).pool
+    made = make(unless_hard, unless_hard, allocator=CalibratedAllocator(pool), **HARD)
+    attempts = made.graph.invoke({"query": "q"})["attempts"]
+    assert len([a for a in attempts if a["role"] == "evaluator"]) == 4
 
 
 async def test_a_replan_works_with_a_checkpointer(make: Any, tries: Any, run: Any) -> None:

@@ -160,16 +160,18 @@ def test_a_replan_that_cannot_be_split_is_an_event(make: Any, says: Any) -> None
     assert {"event": "not_replanned", "subtask_id": "1"} in events
 
 
-def test_independent_subtasks_overlap_in_threads(make: Any) -> None:
-    """Each of the two waits inside its call until the other one is there."""
-    barrier = threading.Barrier(2)
+@pytest.mark.parametrize("size", [2, 64])
+def test_independent_subtasks_overlap_in_threads(make: Any, size: int) -> None:
+    """Each of them waits inside its call until all others are there."""
+    barrier = threading.Barrier(size)
 
     def meet(prompt: str) -> Any:
-        barrier.wait(60)
+        barrier.wait(20)
         return scripted_message("answer: met", prompt)
 
-    output = make(meet, plan="1: x\n2: y").graph.invoke({"query": "q"}, context=R2Context(max_replans=0))
-    assert [r["answer"] for r in output["results"]] == ["met", "met"]
+    plan = "\n".join(f"{i}: part {i}" for i in range(1, size + 1))
+    output = make(meet, plan=plan).graph.invoke({"query": "q"}, context=R2Context(max_replans=0))
+    assert [r["answer"] for r in output["results"]] == ["met"] * size
     assert output["status"] == "ok"
 
 

@@ -54,6 +54,15 @@ def test_a_second_turn_starts_anew_and_keeps_the_messages(make: Any, saver: Any)
     assert [m.text for m in third["messages"]][-2:] == ["three", "<three>"]
 
 
+def test_a_second_turn_never_shows_the_first_ones_answer_as_its_own(make: Any) -> None:
+    graph = make(echo, checkpointer=InMemorySaver()).graph
+    graph.invoke({"query": "one"}, THREAD)
+    states = list(graph.stream({"messages": [HumanMessage("two")]}, THREAD, stream_mode="values"))
+    seen = [(s["answer"], s["results"]) for s in states if s["query"] == "two"]
+    assert seen[0] == (None, [])
+    assert {answer for answer, _ in seen} == {None, "<two>"}
+
+
 def test_a_turn_after_a_failed_one_answers_the_new_query(make: Any, saver: Any) -> None:
     script = lambda p: ConnectionError("down") if "one" in p else echo(p)  # noqa: E731
     graph = make(script, checkpointer=saver).graph

@@ -121,7 +121,8 @@ def test_without_any_answer_the_status_is_error(make: Any) -> None:
     output = made.graph.invoke({"query": "q"}, context=R2Context(max_replans=0))
     assert (output["answer"], output["status"]) == (None, "error")
     assert "RejectedError, UnreachableError" in output["error"]
-    assert [m.type for m in output["messages"]] == ["human"]
+    assert [m.type for m in output["messages"]] == ["human", "ai"]
+    assert output["messages"][-1].text.startswith("No answer: ")
 
 
 def test_every_try_is_paid(make: Any, says: Any) -> None:

@@ -131,31 +131,6 @@ def test_an_unknown_cost_is_charged_at_the_worst_case() -> None:
     assert (budget.spent_usd, budget.left_usd) == (4.0, 6.0)
 
 
-def test_wait_ends_when_a_call_settles() -> None:
-    budget = Budget(1.0)
-    held = reserve(budget, 1.0)
-    waiting = threading.Event()
-
-    def wait_and_reserve() -> None:
-        while True:
-            waiting.set()
-            if budget.reserve(1.0) is not None:
-                return
-            budget.wait(600)
-
-    thread = threading.Thread(target=wait_and_reserve, daemon=True)
-    thread.start()
-    assert waiting.wait(30)
-    for _ in range(400):  # settled again and again, because it may not wait yet
-        budget.settle(held, 0.0)
-        held = Reservation(0.0)
-        thread.join(0.05)
-        if not thread.is_alive():
-            break
-    assert not thread.is_alive()
-    assert budget.left_usd == 0.0
-
-
 @given(st.integers(0, 10_000), st.integers(1, 60))
 def test_threads_never_pass_the_limit_and_release_everything(seed: int, cents: int) -> None:
     budget = Budget(float(cents))

@@ -171,6 +171,7 @@ def test_ancestors_are_nearest_first_and_once() -> None:
         pytest.param('{"models": {"1": "a", "2": "c"}}', {"1": "a", "2": "c"}, "repaired", None, id="json-nested"),
         pytest.param("Sure:\n- 1: a\n- 2: c", {"1": "a", "2": "c"}, "repaired", None, id="bullets"),
         pytest.param("1: a\n2: c\n3: a", {"1": "a", "2": "c"}, "clean", None, id="a-line-too-many"),
+        pytest.param("1: a\n1: c\n2: c", {"1": "a", "2": "c"}, "clean", None, id="the-first-of-two-lines"),
         pytest.param("1: a\n2: zz", {"1": "a"}, "malformed", "unknown_model: 'zz'", id="unknown"),
         pytest.param("1: a", {"1": "a"}, "malformed", "not_allocated: 2", id="missing"),
         pytest.param("", {}, "malformed", "unparsable", id="empty"),

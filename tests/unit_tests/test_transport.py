@@ -194,6 +194,15 @@ def test_cached_input_tokens_are_charged_at_their_price() -> None:
     assert outcome.attempts[0]["cost_usd"] == pytest.approx(0.001)
 
 
+def test_more_cached_tokens_than_were_read_are_not_believed() -> None:
+    message = scripted_message("x", "one two")
+    assert message.usage_metadata is not None
+    message.usage_metadata["input_token_details"] = {"cache_read": 99}
+    outcome = do(call(spec([message], price=Price(input=1000.0, output=0.0, cached_input=100.0))))
+    assert outcome.attempts[0]["cached_input_tokens"] == 2
+    assert outcome.attempts[0]["cost_usd"] == pytest.approx(0.0002)
+
+
 def test_the_real_cost_replaces_the_reservation() -> None:
     budget = Budget(1.0)
     do(call(spec(["x"]), budget=budget))

@@ -87,7 +87,7 @@ def _router(home: Path, tokenizer: object, scale: float) -> None:
 
     assert isinstance(tokenizer, Tokenizer)
     engines = {s.name: load_engine(home / s.name, tokenizer) for s in POOL[:-1]}
-    labelled, histogram = label(engines, tokenizer, int(5000 * scale), models=len(POOL))
+    labelled, histogram = label(engines, tokenizer, int(2000 * scale), models=len(POOL))
     shares = {rank: n / sum(histogram.values()) for rank, n in histogram.items()}
     print("share of labels by rank:", {rank: round(share, 3) for rank, share in shares.items()})
     base = home / "router" / "base"

@@ -74,7 +74,8 @@ def _pool_row(home: Path, size: Size, accuracy: float, by_kind: dict[str, list[b
         "training_seconds": round(fitted["seconds"]),
         "context_tokens": 1024,
         "max_output_tokens": 512,
-        "skills": f"single steps {accuracy:.0%} right" + ("; writes its work out" if size.works else "; answers at once"),
+        "skills": f"single steps {accuracy:.0%} right"
+        + ("; writes its work out" if size.works else "; answers at once"),
         "step_accuracy": round(accuracy, 4),
         "step_accuracy_by_kind": {k: [round(sum(v) / len(v), 3), len(v)] for k, v in sorted(by_kind.items())},
         "price": {

@@ -34,7 +34,7 @@ class Size(NamedTuple):
 POOL: Final = (
     Size("r2-nano", 2, 16, 2, False, 3_000_000, 0.02, 0.02, "llama-3.2-1b-instruct (Novita)"),
     Size("r2-micro", 2, 24, 2, False, 4_000_000, 0.03, 0.05, "llama-3.2-3b-instruct (Novita)"),
-    Size("r2-tiny", 2, 32, 2, True, 4_000_000, 0.05, 0.08, "llama-3.1-8b-instruct (OpenRouter)"),
+    Size("r2-tiny", 2, 32, 2, True, 8_000_000, 0.05, 0.08, "llama-3.1-8b-instruct (OpenRouter)"),
     Size("r2-mini", 2, 48, 3, True, 4_000_000, 0.05, 0.15, "gemma-3-12b-it (OpenRouter)"),
     Size("r2-small", 2, 72, 3, True, 4_000_000, 0.10, 0.22, "qwen3-14b (OpenRouter)"),
     Size("r2-medium", 2, 96, 4, True, 5_000_000, 0.14, 0.40, "qwen3-32b (OpenRouter)"),
@@ -43,7 +43,9 @@ POOL: Final = (
     Size("r2-max", 3, 160, 5, True, 18_000_000, 2.50, 10.00, "gpt-4o (OpenAI)"),
 )
 
-ROUTER: Final = Size("r2-router", 2, 64, 2, False, 7_000_000, 0.0, 0.0, "billed as the pool model next larger in parameters")
+ROUTER: Final = Size(
+    "r2-router", 2, 64, 2, False, 7_000_000, 0.0, 0.0, "billed as the pool model next larger in parameters"
+)
 
 
 def mixture(size: Size) -> Mixture:

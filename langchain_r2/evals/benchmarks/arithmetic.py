@@ -37,7 +37,7 @@ Split = Literal["train", "validation", "test", "wordings", "longer"]
 """Name of a stream of problems; see the module's docstring."""
 
 _SHARES: Final[dict[Split, range]] = {
-    "test": range(0, 5),
+    "test": range(5),
     "wordings": range(5, 10),
     "longer": range(10, 15),
     "validation": range(15, 20),
@@ -212,7 +212,11 @@ def _append_steps(rules: tuple[str, ...], values: dict[str, _Value], steps: list
     result = values.get("a", values.get("p", _Value(0)))
     for rule in rules:
         first, *operation, second = rule.split()
-        known = {**values, "@": result, "@1": _Value(steps[before].answer, str(before + 1)) if len(steps) > before else result}
+        known = {
+            **values,
+            "@": result,
+            "@1": _Value(steps[before].answer, str(before + 1)) if len(steps) > before else result,
+        }
         a, b = known[first], known[second]
         answer = compute(a.value, " ".join(operation), b.value)
         if answer is None:

@@ -38,7 +38,9 @@ def test_logits_equal_those_of_transformers(home: Path) -> None:
 
 def test_logits_with_an_adapter_equal_those_of_peft(home: Path, tmp_path: Path) -> None:
     torch.manual_seed(1)
-    made = get_peft_model(load_for_training(home / "m"), LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"]))  # type: ignore[arg-type]
+    made = get_peft_model(
+        load_for_training(home / "m"), LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"])
+    )  # type: ignore[arg-type]
     for name, weight in made.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.5)
@@ -111,7 +113,9 @@ async def test_numpy_and_transformers_chat_models_say_the_same(home: Path) -> No
         assert a.text == b.text == c.text
         assert a.usage_metadata == b.usage_metadata
         assert a.response_metadata["finish_reason"] == b.response_metadata["finish_reason"]
-        for x, y in zip(a.response_metadata["logprobs"]["content"], b.response_metadata["logprobs"]["content"], strict=True):
+        for x, y in zip(
+            a.response_metadata["logprobs"]["content"], b.response_metadata["logprobs"]["content"], strict=True
+        ):
             assert abs(x["logprob"] - y["logprob"]) < 1e-3
             assert x["token"] == y["token"]
 

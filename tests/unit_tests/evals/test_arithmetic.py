@@ -51,7 +51,10 @@ def test_templates_are_many_and_of_the_promised_lengths() -> None:
 def test_no_text_and_no_numbers_are_in_two_splits() -> None:
     texts = {split: {p.query for p in drawn(split, 500)} for split in SPLITS}
     numbers = {
-        split: {tuple(sorted(re.findall(r"\d+", " ".join(s.text for s in p.steps)))) + (p.template,) for p in drawn(split, 500)}
+        split: {
+            tuple(sorted(re.findall(r"\d+", " ".join(s.text for s in p.steps)))) + (p.template,)
+            for p in drawn(split, 500)
+        }
         for split in SPLITS
     }
     for a in SPLITS:
@@ -94,7 +97,16 @@ def test_gold_answers_score_one_and_broken_ones_zero(split: Split) -> None:
 
 @pytest.mark.parametrize(
     ("prediction", "right"),
-    [("1650", True), (" 1,650 ", True), ("1650.", True), ("1650.0", False), ("", False), ("165", False), ("x1650", False), ("-1650", False)],
+    [
+        ("1650", True),
+        (" 1,650 ", True),
+        ("1650.", True),
+        ("1650.0", False),
+        ("", False),
+        ("165", False),
+        ("x1650", False),
+        ("-1650", False),
+    ],
 )
 def test_grader(prediction: str, right: bool) -> None:
     assert grade(prediction, "1650") is right
@@ -102,7 +114,13 @@ def test_grader(prediction: str, right: bool) -> None:
 
 @pytest.mark.parametrize(
     ("a", "operation", "b", "result"),
-    [(7, "divided by", 2, None), (8, "divided by", 2, 4), (1, "divided by", 0, None), (3, "minus", 4, None), (999, "times", 999, None)],
+    [
+        (7, "divided by", 2, None),
+        (8, "divided by", 2, 4),
+        (1, "divided by", 0, None),
+        (3, "minus", 4, None),
+        (999, "times", 999, None),
+    ],
 )
 def test_steps_that_do_not_work_out(a: int, operation: str, b: int, result: int | None) -> None:
     assert compute(a, operation, b) == result

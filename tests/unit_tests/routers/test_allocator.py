@@ -140,7 +140,7 @@ def test_coverage_takes_the_cheapest_that_is_probably_enough(coverage: float | N
 
 
 def test_coverage_counts_shares_of_what_was_shown() -> None:
-    reply = with_alternatives({"a": 0.3, "c": 0.1, "zz": 0.05}, {"a": 0.3, "c": 0.1})
+    reply = with_alternatives({"a": 0.3, "c": 0.1, "zz": 0.05}, {"a": 0.3, "c": 0.1}, text="1: d\n2: d")
     assert allocator([reply], coverage=0.7).invoke(asked())["allocation"]["models"] == {"1": "m1", "2": "m1"}
 
 
