@@ -1,8 +1,10 @@
 """Route over models of your own. Two scripted models stand in for real ones, so that this runs without a key.
 
-With real models, put any LangChain chat model in place of ``ScriptedChatModel``, for example ``ChatOpenAI(...)``; or give
-``"openai:gpt-4o-mini"``, or the name and ``base_url`` of a model on an OpenAI-compatible server.
+With real models, put any LangChain chat model in place of ``ScriptedChatModel``, for example ``ChatOpenAI(...)``; or
+give ``"openai:gpt-4o-mini"``, or the name and ``base_url`` of a model on an OpenAI-compatible server.
 """
+
+from langchain_core.messages import HumanMessage
 
 from langchain_r2 import ModelPool, ModelSpec, Price, create_r2_graph
 from langchain_r2.confidence import Confidence
@@ -33,7 +35,7 @@ pool = ModelPool(
 graph = create_r2_graph(
     pool, allocator=CalibratedAllocator(pool, easy=0.3, medium=0.2), confidence=Confidence(threshold=0.8)
 )
-result = graph.invoke({"messages": [("user", "Do something in two parts.")]})
+result = graph.invoke({"messages": [HumanMessage("Do something in two parts.")]})
 for attempt in result["attempts"]:
     print(attempt["role"], attempt["subtask_id"], attempt["model"], attempt["direction"], attempt["reason"])
 print(result["messages"][-1].text)

@@ -1,7 +1,7 @@
 """What ``make demo`` runs: the nine embedded models answer seeded problems, really; nothing shown is prepared.
 
-It routes the problems one after another with one store of records, shows in full the first run with a useful step of each
-kind, runs the strongest model step by step on the same problems, and compares the two bills.
+It routes the problems one after another with one store of records, shows in full the first run with a useful step of
+each kind, runs the strongest model step by step on the same problems, and compares the two bills.
 """
 
 import time
@@ -70,9 +70,8 @@ def main() -> None:
         strong_right, strong_cost = run_strongest(router, drawn)
     name = router["pool"].strongest.name
     console.print(f"routed:     {right}/{COUNT} right, {usd(cost)} USD, {seconds / COUNT * 1000:.0f} ms a problem")
-    console.print(
-        f"{name} CoT: {strong_right}/{COUNT} right, {usd(strong_cost)} USD (the router saves {1 - cost / strong_cost:.1%})"
-    )
+    saved = f"the router saves {1 - cost / strong_cost:.1%}"
+    console.print(f"{name} CoT: {strong_right}/{COUNT} right, {usd(strong_cost)} USD ({saved})")
     console.print(
         'Ask your own: langchain-r2 ask "tom has 12 boxes with 34 pens each and loses 5 of them . how many are left ?"'
     )

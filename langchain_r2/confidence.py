@@ -1,8 +1,8 @@
 """How sure a reply is to be right: a signal from token probabilities, calibrated to a probability.
 
-METHOD: the signal is a setting, because which one tells right from wrong differs by task (for arithmetic the probability
-of the whole sequence does best, the 0.4-quantile of the DoT predecessor is far weaker). Token probabilities are kept in
-order, never in a mapping keyed by token.
+METHOD: the signal is a setting, because which one tells right from wrong differs by task (for arithmetic the
+probability of the whole sequence does best, the 0.4-quantile of the DoT predecessor is far weaker). Token probabilities
+are kept in order, never in a mapping keyed by token.
 """
 
 import math

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, Union
 
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -105,8 +106,8 @@ def _perform(effect: Effect) -> Any:  # noqa: ANN401 - whatever the effect gives
         return effect.runnable.invoke(effect.input, effect.config, **effect.options)
     threads = ThreadPoolExecutor(1)
     try:
-        call = copy_context().run
-        future = threads.submit(call, effect.runnable.invoke, effect.input, effect.config, **effect.options)
+        call = partial(effect.runnable.invoke, effect.input, effect.config, **effect.options)
+        future = threads.submit(copy_context().run, call)
         return future.result(effect.timeout_s)
     finally:
         threads.shutdown(wait=False)

@@ -1,7 +1,7 @@
 """Wires the nodes and edges into the router graph.
 
-Source: METHOD 5 (the paper's inference pipeline). Deviations: the plan is a graph whose independent parts run at the same
-time, reallocation goes both ways on evidence, and a subtask may be decomposed in turn.
+Source: METHOD 5 (the paper's inference pipeline). Deviations: the plan is a graph whose independent parts run at the
+same time, reallocation goes both ways on evidence, and a subtask may be decomposed in turn.
 """
 
 import warnings
@@ -40,7 +40,7 @@ MAX_CONCURRENCY = 256
 config takes its place."""
 
 
-def create_r2_graph(
+def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool are keyword-only and optional
     pool: ModelPool,
     *,
     decomposer: Decomposer | None = None,
@@ -58,7 +58,7 @@ def create_r2_graph(
 ) -> CompiledStateGraph[R2State, R2Context, R2Input, R2Output]:
     """Make the router graph: decompose, allocate, execute with reallocation, aggregate.
 
-    Invoke it with ``{"query": "..."}`` or with ``messages``; limits of one run go into ``context`` (:class:`R2Context`).
+    Invoke it with ``{"query": "..."}`` or with ``messages``; limits of a run go into ``context`` (:class:`R2Context`).
 
     Args:
         pool: The models, weakest first.
@@ -87,8 +87,8 @@ def create_r2_graph(
     transport = transport or Transport()
     if allocator is None:
         warnings.warn(
-            "The allocator's thresholds (0.9 and 0.6 on an uncalibrated probability) were not calibrated for this pool: "
-            "pass allocator=CalibratedAllocator(pool, confidence=Confidence(calibrations=...), easy=..., medium=...) "
+            "The allocator's thresholds (0.9 and 0.6 on an uncalibrated probability) were not calibrated for this pool"
+            ": pass allocator=CalibratedAllocator(pool, confidence=Confidence(calibrations=...), easy=..., medium=...) "
             "with calibrations from langchain_r2.confidence.fit on labelled subtasks.",
             UserWarning,
             stacklevel=2,

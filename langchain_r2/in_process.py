@@ -1,7 +1,7 @@
 """Chat models that run in this process: what the embedded (numpy) and the local (transformers) ones share.
 
-Concurrent calls to one model are answered in one batch, on a thread of the model's own, so that neither an event loop nor
-LangChain's shared executor is held up.
+Concurrent calls to one model are answered in one batch, on a thread of the model's own, so that neither an event loop
+nor LangChain's shared executor is held up.
 """
 
 import asyncio
@@ -52,15 +52,19 @@ class Engine(Protocol):
     positions: int
     """Longest text, prompt and reply together, in tokens."""
 
+    @abstractmethod
     def encode(self, messages: list[BaseMessage]) -> list[int]:
         """Ids of a chat whose next message is the model's."""
 
+    @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids."""
 
+    @abstractmethod
     def token(self, id_: int) -> str:
         """One token as text."""
 
+    @abstractmethod
     def generate(self, requests: Sequence[Request]) -> list[Written]:
         """Continue several texts at once; called from one thread at a time."""
 

@@ -14,9 +14,12 @@ QUERY_REFERENCE: Final = "#query"
 _REFERENCE = re.compile(r"#\s?([A-Za-z0-9_](?:[A-Za-z0-9_.]{0,38}[A-Za-z0-9_])?)")
 _CLEAN_LINE = re.compile(r"\s*([0-9]{1,4})\s*:\s*(\S.*?)\s*")
 _LOOSE_LINE = re.compile(
-    r"\s*(?:[-*>]\s*)?(?:\*\*)?(?:(?:sub-?task|step|task)\s*)?#?([0-9]{1,4})\s*[.:)\]-]+(?:\*\*)?\s*(\S.*?)\s*", re.IGNORECASE
+    r"\s*(?:[-*>]\s*)?(?:\*\*)?(?:(?:sub-?task|step|task)\s*)?#?([0-9]{1,4})\s*[.:)\]-]+(?:\*\*)?\s*(\S.*?)\s*",
+    re.IGNORECASE,
 )
-_NEEDS = re.compile(r"\s*[(\[]\s*(?:needs|depends on|after)\s*:?\s*((?:#?\s*[\w.]+\s*(?:,|and)?\s*)+)[)\]]\s*$", re.IGNORECASE)
+_NEEDS = re.compile(
+    r"\s*[(\[]\s*(?:needs|depends on|after)\s*:?\s*((?:#?\s*[\w.]+\s*(?:,|and)?\s*)+)[)\]]\s*$", re.IGNORECASE
+)
 _ANSWER = re.compile(r"\banswer\s*:\s*", re.IGNORECASE)
 _MAX_TEXT: Final = 100_000
 """Model text beyond this many characters is not looked at."""
@@ -56,6 +59,11 @@ def parse_plan(text: str, *, max_subtasks: int) -> ParsedPlan:
         return ParsedPlan([], "malformed", "unparsable")
     if len(rows) > max_subtasks:
         return ParsedPlan([], outcome, f"too_many_subtasks: {len(rows)} > {max_subtasks}")
+    return _linked(rows, outcome)
+
+
+def _linked(rows: list[tuple[str, str, list[str]]], outcome: ParseOutcome) -> ParsedPlan:
+    """The plan of some rows (id, text, stated dependencies): dependencies found and checked, subtasks in order."""
     ids = [row[0] for row in rows]
     if len(set(ids)) < len(ids):
         return ParsedPlan([], outcome, "duplicate_ids")
@@ -218,8 +226,8 @@ def _plan_rows_from_json(value: Any) -> list[tuple[str, str, list[str]]]:  # noq
             rows.append((str(number), item.strip(), []))
         elif isinstance(item, dict):
             body = next((item[k] for k in ("text", "subtask", "task", "question") if isinstance(item.get(k), str)), "")
-            needs = next((item[k] for k in ("depends_on", "needs", "dependencies") if item.get(k)), [])
-            needs = needs if isinstance(needs, list) else [needs]
+            stated: Any = next((item[k] for k in ("depends_on", "needs", "dependencies") if item.get(k)), [])
+            needs = stated if isinstance(stated, list) else [stated]
             if body.strip():
                 rows.append((str(item.get("id", number)), body.strip(), [str(n).lstrip("#") for n in needs]))
     return rows

@@ -1,11 +1,13 @@
 """The pool: which models there are, in which order and groups, at which prices, and how to reach each."""
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from langchain_core.language_models import BaseChatModel
+from pydantic import SecretStr
 
 from langchain_r2.errors import BadValueError, MissingExtraError, UnknownModelError
 from langchain_r2.types import Group
@@ -68,7 +70,7 @@ class ModelSpec:
     name: str
     """Name in this pool; allocations, traces and bills use it."""
     model: BaseChatModel | str
-    """A chat model, or ``"provider:model"`` for LangChain's ``init_chat_model``, or with ``base_url`` the model's name."""
+    """A chat model, or ``"provider:model"`` for ``init_chat_model``, or with ``base_url`` the model's name there."""
     price: Price
     base_url: str | None = None
     """Address of an OpenAI-compatible server."""
@@ -180,7 +182,7 @@ class ModelPool:
     @classmethod
     def from_toml(cls, path: str) -> "ModelPool":
         """Load a pool file; see :mod:`langchain_r2.pool_file` for its form."""
-        from langchain_r2.pool_file import load_pool
+        from langchain_r2.pool_file import load_pool  # noqa: PLC0415 - the reader imports this module
 
         return load_pool(path)
 
@@ -296,11 +298,8 @@ def _rebuilt(model: BaseChatModel) -> BaseChatModel:
 
 
 def _openai_compatible(spec: ModelSpec) -> BaseChatModel:
-    import os
-
     try:
         from langchain_openai import ChatOpenAI
-        from pydantic import SecretStr
     except ImportError as error:
         raise MissingExtraError(f"model {spec.name!r} at {spec.base_url}", "openai") from error
     key = os.environ.get(spec.api_key_env, "") if spec.api_key_env else "none"

@@ -5,7 +5,7 @@ METHOD 5, downward: a model's record on this kind of subtask is the evidence tha
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, cast
 
 from langgraph.store.base import BaseStore
 
@@ -25,7 +25,7 @@ def kind_of(text: str) -> str:
 
 
 def plus(record: ModelRecord | None, attempts: Iterable[Attempt], model: str, *, accepted: bool) -> ModelRecord | None:
-    """A record after a subtask's own tries; only the last can have been accepted. A try without a reply does not count."""
+    """A record after a subtask's own tries; only the last can have been accepted, and those without a reply are out."""
     rows = list(attempts)
     for row in rows:
         if row["model"] != model:
@@ -44,11 +44,11 @@ def read(store: BaseStore | None, kind: str, model: str | None) -> Flow[ModelRec
     if store is None or model is None:
         return None
     item = yield Both(store.get, store.aget, (NAMESPACE, _key(kind, model)))
-    return ModelRecord(**item.value) if item else None
+    return cast(ModelRecord, dict(item.value)) if item else None
 
 
 def write(store: BaseStore | None, result: SubtaskResult) -> Flow[None]:
-    """Add a subtask's tries to the records in a store. Two runs that write at once may lose one of the two additions."""
+    """Add a subtask's tries to the records in a store. Of two runs that write at once, one's addition may be lost."""
     if store is None:
         return
     own = own_tries(result)
@@ -69,7 +69,7 @@ def among(
 
 
 def own_tries(result: SubtaskResult) -> list[Attempt]:
-    """The tries of a subtask itself that had a reply: not those of a sub-plan's parts, which have records of their own."""
+    """The tries of a subtask itself that had a reply: not those of a sub-plan's parts, which have their own records."""
     rows = (a for a in result["attempts"] if a["role"] == "executor" and a["subtask_id"] == result["id"])
     return [a for a in rows if a["error_type"] is None]
 

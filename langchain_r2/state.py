@@ -69,7 +69,7 @@ class R2Update(TypedDict, total=False):
 
 
 class Evidence(TypedDict):
-    """Facts that the edges of the subtask graph decide on. Gathered by nodes, so that the same state decides the same."""
+    """Facts that the subtask graph's edges decide on. Nodes gather them, so that the same state decides the same."""
 
     cheaper: str | None
     """The next cheaper model; None at the bottom or at the floor."""

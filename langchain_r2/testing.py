@@ -1,11 +1,15 @@
 """Doubles for tests, the users' too: a chat model that follows a script and remembers its calls."""
 
+import asyncio
+import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 
@@ -16,7 +20,7 @@ Script = Callable[[str], "str | AIMessage | Exception"]
 
 
 class ScriptedChatModel(BaseChatModel):
-    """A chat model that answers by a script: a function of the prompt, or replies given in turn (the last one repeats)."""
+    """A chat model that answers by a script: a function of the prompt, or replies in turn (the last one repeats)."""
 
     script: Any
     """A :data:`Script`, or a sequence of texts, messages and exceptions."""
@@ -41,8 +45,7 @@ class ScriptedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        import time
-
+        del stop, run_manager, kwargs
         self._calls.append(messages)
         if self.delay_s:
             time.sleep(self.delay_s)
@@ -52,11 +55,10 @@ class ScriptedChatModel(BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: Any = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        import asyncio
-
+        del stop, run_manager, kwargs
         self._calls.append(messages)
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
@@ -65,7 +67,7 @@ class ScriptedChatModel(BaseChatModel):
     def _reply(self, messages: list[BaseMessage]) -> AIMessage:
         prompt = str(messages[-1].text)
         if callable(self.script):
-            reply = self.script(prompt)
+            reply: Any = self.script(prompt)
         else:
             replies: Sequence[Any] = self.script
             reply = replies[min(len(self._calls), len(replies)) - 1]
@@ -76,15 +78,13 @@ class ScriptedChatModel(BaseChatModel):
 
 def scripted_message(text: str, prompt: str = "", probability: float | None = 1.0, finish: str = "stop") -> AIMessage:
     """A reply with usage (a token per word) and, unless the probability is None, one token's log-probability."""
-    import math
-
     words, read = len(text.split()), len(prompt.split())
     meta: dict[str, Any] = {"finish_reason": finish, "model_name": "scripted"}
     if probability is not None:
         logprob = math.log(max(probability, 1e-30))
         meta["logprobs"] = {"content": [{"token": text, "logprob": logprob, "top_logprobs": []}]}
-    usage = {"input_tokens": read, "output_tokens": words, "total_tokens": read + words}
-    return AIMessage(text, response_metadata=meta, usage_metadata=usage)  # type: ignore[arg-type]
+    usage = UsageMetadata(input_tokens=read, output_tokens=words, total_tokens=read + words)
+    return AIMessage(text, response_metadata=meta, usage_metadata=usage)
 
 
 def scripted_pool(*scripts: Any, prices: Sequence[float] = (), **settings: Any) -> ModelPool:

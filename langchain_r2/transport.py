@@ -88,7 +88,7 @@ class Transport:
     """Makes model calls. One per graph; safe to use from threads and event loops."""
 
     def __init__(self, *, max_tries: int = 2, first_delay_s: float = 0.5) -> None:
-        """Set how often a call is tried while the error is one that may pass, and the first pause (doubled each time)."""
+        """Set how often a call is tried while its error may pass, and the first pause (doubled each time)."""
         self.max_tries = max_tries
         self.first_delay_s = first_delay_s
         self._models: dict[int, tuple[ModelSpec, BaseChatModel]] = {}
@@ -99,7 +99,7 @@ class Transport:
         """Make a call, trying again while the error is one that may pass.
 
         Raises:
-            BudgetError: The budget cannot pay for the first try. (For a later one the outcome carries the error before.)
+            BudgetError: The budget cannot pay for the first try. (For a later one the outcome has the error before.)
             ConfigurationError: The model cannot be built.
         """
         model = self._model(call.spec)
@@ -254,7 +254,7 @@ def read_reply(message: object) -> Reply:
     if not isinstance(message, AIMessage):
         raise InvalidReplyError(f"the model returned a {type(message).__name__}, not an AIMessage")
     usage = message.usage_metadata
-    if usage and not all(isinstance(usage[k], int) and 0 <= usage[k] < 1e9 for k in ("input_tokens", "output_tokens")):  # type: ignore[literal-required]
+    if usage and not all(isinstance(usage[k], int) and 0 <= usage[k] < 1e9 for k in ("input_tokens", "output_tokens")):
         raise InvalidReplyError(f"usage that cannot be: {dict(usage)!r:.200}")
     meta = message.response_metadata
     finish = meta.get("finish_reason") or meta.get("stop_reason") or meta.get("done_reason")

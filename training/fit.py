@@ -1,8 +1,9 @@
 """Fits a small causal language model to (prompt, reply) texts, on one CPU core.
 
-What is not textbook: batches are of equal token count and near-equal lengths (no packing across texts); only the reply is
-learned; hidden matrices move by Muon, the rest by AdamW; the learning rate is constant, then falls linearly to zero over the
-last 60 % of the token budget. One thread and fixed seeds: a run gives the same weights again on the same machine.
+What is not textbook: batches are of equal token count and near-equal lengths (no packing across texts); only the reply
+is learned; hidden matrices move by Muon, the rest by AdamW; the learning rate is constant, then falls linearly to zero
+over the last 60 % of the token budget. One thread and fixed seeds: a run gives the same weights again on the same
+machine.
 
 Shapes: ``_B`` texts of a batch, ``_T`` tokens.
 """
@@ -115,7 +116,8 @@ def _schedule(step: int, share: float, settings: FitSettings) -> float:
 
 
 def _optimisers(model: Any, settings: FitSettings) -> list[torch.optim.Optimizer]:  # noqa: ANN401
-    hidden, rest = [], []
+    hidden: list[torch.nn.Parameter] = []
+    rest: list[torch.nn.Parameter] = []
     for name, p in model.named_parameters():
         if p.requires_grad:
             matrix = p.ndim == 2 and "embed" not in name and "lm_head" not in name and "lora_" not in name

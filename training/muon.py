@@ -1,8 +1,8 @@
 """Muon: momentum orthogonalised by Newton-Schulz iterations, in float32 and batched over equal shapes.
 
-Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks". ``torch.optim.Muon`` does the same
-in bfloat16, one matrix at a time; on CPUs without bfloat16 units that halves the steps per second of models this small
-(measured: 8,900 against 18,800 tokens per second for 0.24M parameters), hence this one.
+Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks". ``torch.optim.Muon`` does the
+same in bfloat16, one matrix at a time; on CPUs without bfloat16 units that halves the steps per second of models this
+small (measured: 8,900 against 18,800 tokens per second for 0.24M parameters), hence this one.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ def orthogonalise(matrices: torch.Tensor, iterations: int = 5) -> torch.Tensor:
         iterations: Newton-Schulz iterations.
     """
     a, b, c = COEFFICIENTS
-    x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x: torch.Tensor = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     tall = x.shape[-2] > x.shape[-1]
     if tall:
         x = x.mT

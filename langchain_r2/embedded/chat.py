@@ -10,6 +10,7 @@ from langchain_core.messages import BaseMessage
 from tokenizers import Tokenizer
 
 from langchain_r2.embedded.engine import Llama
+from langchain_r2.errors import BadValueError
 from langchain_r2.in_process import InProcessChatModel, Request, Written
 
 
@@ -19,7 +20,7 @@ class EmbeddedEngine:
     def __init__(self, folder: Path, tokenizer_file: Path, adapter: Path | None) -> None:
         """Load both; a LoRA adapter is merged in if one is given."""
         self._tokenizer = load_tokenizer(tokenizer_file)
-        self._llama = Llama.load(folder, self._tokenizer.token_to_id("</s>"), adapter)
+        self._llama = Llama.load(folder, token_id(self._tokenizer, "</s>"), adapter)
         self.positions = self._llama.positions
 
     def encode(self, messages: list[BaseMessage]) -> list[int]:
@@ -67,10 +68,22 @@ class EmbeddedChatModel(InProcessChatModel):
 
 def encode_chat(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
     """Ids of a chat of user messages whose next message is the model's; the same as the tokenizer's chat template."""
-    ids = [tokenizer.token_to_id("<s>")]
+    ids = [token_id(tokenizer, "<s>")]
     for text in texts:
-        ids += [tokenizer.token_to_id("<user>"), *tokenizer.encode(text).ids]
-    return [*ids, tokenizer.token_to_id("<assistant>")]
+        ids += [token_id(tokenizer, "<user>"), *tokenizer.encode(text).ids]
+    return [*ids, token_id(tokenizer, "<assistant>")]
+
+
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """Id of a token.
+
+    Raises:
+        BadValueError: The tokenizer does not have it.
+    """
+    id_ = tokenizer.token_to_id(token)
+    if id_ is None:
+        raise BadValueError("tokenizer", tokenizer, f"one with the token {token}")
+    return id_
 
 
 @lru_cache(maxsize=8)

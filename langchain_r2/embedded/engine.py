@@ -1,7 +1,7 @@
 """Runs the embedded models: Llama-architecture inference in numpy, batched, with the probabilities of what it writes.
 
-Why not transformers: its import alone takes seconds and hundreds of megabytes, and a fresh install gigabytes, for models
-of at most a million parameters. A test holds this against transformers' own logits on the same weights.
+Why not transformers: its import alone takes seconds and hundreds of megabytes, and a fresh install gigabytes, for
+models of at most a million parameters. A test holds this against transformers' own logits on the same weights.
 """
 
 import json
@@ -15,7 +15,8 @@ from safetensors.numpy import load_file
 
 from langchain_r2.in_process import TOP, Request, Written
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating[Any]]
+"""In fact float32: numpy's types lose the width in arithmetic."""
 Ints = npt.NDArray[np.int64]
 
 
@@ -130,7 +131,7 @@ class Llama:
         seen = np.arange(at + length)
         hidden_keys = (seen[None, None, :] > places[None, :, None]) | (seen[None, None, :] < pad[:, None, None])
         mask = np.where(hidden_keys, np.float32(-1e9), np.float32(0))[:, None]
-        x = self.embedding[tokens]
+        x: Floats = self.embedding[tokens]
         for layer, (keys, values) in zip(self._layers, cache, strict=True):
             split = (batch, length, 3, self.heads, self.head_width)
             q, k, v = (_rms(x, layer.norm_in, self.epsilon) @ layer.qkv).reshape(split).transpose(2, 0, 3, 1, 4)
@@ -176,7 +177,8 @@ def _f32(array: Any) -> Floats:  # noqa: ANN401 - any array
 
 
 def _rms(x: Floats, weight: Floats, epsilon: np.float32) -> Floats:
-    return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + epsilon) * weight
+    scaled: Floats = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + epsilon) * weight
+    return scaled
 
 
 def _rotate(x: Floats, cos: Floats, sin: Floats) -> Floats:
@@ -186,9 +188,11 @@ def _rotate(x: Floats, cos: Floats, sin: Floats) -> Floats:
 
 def _softmax(x: Floats) -> Floats:
     e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+    shares: Floats = e / e.sum(axis=-1, keepdims=True)
+    return shares
 
 
 def _log_softmax(x: Floats) -> Floats:
-    shifted = x - x.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    shifted: Floats = x - x.max(axis=-1, keepdims=True)
+    logs: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logs

@@ -83,7 +83,7 @@ def _graph_method(name: str, router: EmbeddedRouter, context: R2Context) -> Meth
 
 
 def _fixed(group: str, spec: ModelSpec, router: EmbeddedRouter) -> Method:
-    held = EmbeddedRouter(**{**router, "allocator": FixedAllocator(router["pool"], spec.name)})  # type: ignore[typeddict-item]
+    held = EmbeddedRouter(**{**router, "allocator": FixedAllocator(router["pool"], spec.name)})
     context = R2Context(reallocate_upward=False, reallocate_downward=False, max_replans=0)
     return Method(f"{group} {spec.name}", _graph_method(group, held, context).answer)
 

@@ -68,7 +68,8 @@ def reallocations(by_method: dict[str, Rows]) -> list[str]:
         line = f"{direction}: {count} calls in {runs} of {len(rows)} queries"
         if ablation in by_method:
             pairs = list(zip(_scores(rows), _scores(by_method[ablation]), strict=True))
-            line += f"; without it, {sum(a > b for a, b in pairs)} more answers wrong, {sum(a < b for a, b in pairs)} more right"
+            wrong, right = sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
+            line += f"; without it, {wrong} more answers wrong, {right} more right"
             line += f", cost x {sum(_costs(by_method[ablation])) / sum(_costs(rows)):.2f}"
         lines.append(line)
     return lines

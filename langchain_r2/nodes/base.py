@@ -65,14 +65,15 @@ class Node(RunnableLambda[Any, Any]):
             return await arun(work(state, get_runtime(), config))
 
         super().__init__(call, acall, name=name)
+        self._call, self._acall = call, acall
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401, ARG002
         """Run in this thread."""
-        return self.func(input, config)  # type: ignore[call-arg]
+        return self._call(input, config or RunnableConfig())
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401, ARG002
         """Run on the event loop."""
-        return await self.afunc(input, config)  # type: ignore[call-arg]
+        return await self._acall(input, config or RunnableConfig())
 
 
 def limits_of(runtime: Runtime[Any]) -> R2Context:

@@ -28,7 +28,8 @@ def decompose_node(needs: Dependencies) -> Node:
         except BudgetError:
             made = {"plan": whole_query_plan(query, ["budget"]), "attempts": []}
         runtime.stream_writer({"event": "plan", "plan": made["plan"]})
-        return R2Update(**start, plan=made["plan"], attempts=made["attempts"])
+        start["plan"], start["attempts"] = made["plan"], made["attempts"]
+        return start
 
     return Node(decompose, "decompose")
 
@@ -36,14 +37,14 @@ def decompose_node(needs: Dependencies) -> Node:
 def read_query(state: R2State) -> tuple[str, bool]:
     """The query of a run, and whether it came as a message.
 
-    The last message counts if it is the user's: on a thread that goes on, ``query`` may still be that of an earlier run.
+    The last message counts if it is the user's: on a thread that goes on, ``query`` may still be an earlier run's.
 
     Raises:
         BadValueError: There is none, or it is empty.
     """
     messages = state.get("messages") or []
     from_message = bool(messages) and isinstance(messages[-1], HumanMessage)
-    query = str(messages[-1].text) if from_message else state.get("query")
+    query: object = str(messages[-1].text) if from_message else state.get("query")
     if not isinstance(query, str) or not query.strip():
         hint = 'Invoke the graph with {"query": "..."} or with messages that end with the user\'s.'
         raise BadValueError("query", query, "a text that is not empty", hint)

@@ -5,6 +5,7 @@ never waits for a slow sibling (supersteps would be barriers), and a resumed run
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
@@ -29,7 +30,7 @@ def execute_plan_node(needs: Dependencies, graph: Runnable[Any, Any]) -> "Execut
         plan = plan_run(needs, subtask_graph, state, runtime)
         futures: dict[str, Any] = {}
 
-        @task(name="subtask")
+        @task
         def subtask(id_: str) -> SubtaskResult:
             return run(plan.subtask(id_, {d: futures[d].result() for d in ancestors(state["plan"]["subtasks"], id_)}))
 
@@ -43,7 +44,7 @@ def execute_plan_node(needs: Dependencies, graph: Runnable[Any, Any]) -> "Execut
         plan = plan_run(needs, subtask_graph, state, runtime)
         futures: dict[str, Any] = {}
 
-        @task(name="subtask")
+        @task
         async def subtask(id_: str) -> SubtaskResult:
             done = {d: await asyncio.shield(futures[d]) for d in ancestors(state["plan"]["subtasks"], id_)}
             return await arun(plan.subtask(id_, done))
@@ -52,19 +53,24 @@ def execute_plan_node(needs: Dependencies, graph: Runnable[Any, Any]) -> "Execut
             futures[row["id"]] = subtask(row["id"])
         return _update(state, list(await asyncio.gather(*futures.values())))
 
-    return ExecutePlan(execute_plan, aexecute_plan, name="execute_plan")
+    return ExecutePlan(execute_plan, aexecute_plan)
 
 
 class ExecutePlan(RunnableLambda[Any, Any]):
     """The node; a runnable of its own only so that it adds no level to traces."""
 
+    def __init__(self, work: Callable[[R2State], R2Update], awork: Callable[[R2State], Awaitable[R2Update]]) -> None:
+        """Make the node of its two forms."""
+        super().__init__(work, awork, name="execute_plan")
+        self._work, self._awork = work, awork
+
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401, ARG002
         """Run with threads."""
-        return self.func(input)
+        return self._work(input)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401, ARG002
         """Run on the event loop."""
-        return await self.afunc(input)
+        return await self._awork(input)
 
 
 def plan_run(needs: Dependencies, graph: Runnable[Any, Any], state: R2State, runtime: Runtime[Any]) -> PlanRun:

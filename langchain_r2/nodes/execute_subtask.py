@@ -1,6 +1,5 @@
 """Node ``execute_subtask``: the current model tries the subtask, and its answer is judged."""
 
-
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
@@ -94,5 +93,5 @@ def with_options(state: SubtaskState, last: Attempt, pool: ModelPool, context: S
     if state["depth"] < context.limits.max_replans and state["evidence"]["replan_usd"] is not None:
         replan_usd = context.router_usd + 2 * expected_usd(pool[state["model"]], *tokens)
     return Evidence(
-        **{**state["evidence"], "stronger": stronger, "stronger_usd": stronger_usd, "replan_usd": replan_usd}  # type: ignore[typeddict-item]
+        **{**state["evidence"], "stronger": stronger, "stronger_usd": stronger_usd, "replan_usd": replan_usd}
     )

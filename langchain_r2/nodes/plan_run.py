@@ -13,7 +13,7 @@ from langchain_r2.nodes.base import Dependencies, SubtaskContext, asked_text
 from langchain_r2.parsing import ancestors, references, resolve
 from langchain_r2.state import Evidence, SubtaskState
 from langchain_r2.transport import expected_usd
-from langchain_r2.types import Allocation, Plan, Reason, Subtask, SubtaskResult, Verdict
+from langchain_r2.types import Allocation, Attempt, Plan, Reason, Subtask, SubtaskResult, Verdict
 
 TYPICAL_OUTPUT_TOKENS: Final = 64
 """Length of a reply that a plan's cost is estimated with, before anything has run."""
@@ -162,6 +162,7 @@ def _result(final: SubtaskState) -> SubtaskResult:
     """The result of a subtask that was not replanned: the accepted answer, else the one most likely right."""
     tries = [a for a in final["attempts"] if a["role"] == "executor" and a["answer"]]
     verdict = final["verdict"] or Verdict(accepted=False, reason="unreachable")
+    best: Attempt | None
     if verdict["accepted"]:
         best = tries[-1]
     else:

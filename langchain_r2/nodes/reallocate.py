@@ -17,11 +17,11 @@ def reallocate_downward_node(needs: Dependencies) -> Node:
         state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig
     ) -> Flow[SubtaskUpdate]:
         del config
+        yield from ()  # a flow is a generator
         reason = downward_reason(state) or "record"
         model = needs.pool.down(state["model"], needs.floor) or state["model"]
         _tell(runtime, state, model, "downward", reason)
         return SubtaskUpdate(model=model, direction="downward", reason=reason, lowered=True)
-        yield  # a flow is a generator
 
     return Node(reallocate_downward, "reallocate_downward")
 
@@ -33,12 +33,12 @@ def reallocate_upward_node(needs: Dependencies) -> Node:
         state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig
     ) -> Flow[SubtaskUpdate]:
         del config
+        yield from ()  # a flow is a generator
         verdict = state["verdict"]
         reason: Reason = verdict["reason"] if verdict else "low_confidence"
         model = needs.pool.up(state["model"]) or state["model"]
         _tell(runtime, state, model, "upward", reason)
         return SubtaskUpdate(model=model, direction="upward", reason=reason, verdict=None)
-        yield  # a flow is a generator
 
     return Node(reallocate_upward, "reallocate_upward")
 

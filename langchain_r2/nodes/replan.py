@@ -33,7 +33,7 @@ def replan_node(needs: Dependencies) -> Node:
                 plan, attempts = made["plan"], made["attempts"]
                 if len(plan["subtasks"]) < 2:
                     runtime.context.emit({"event": "not_replanned", "subtask_id": state["id"]})
-                    evidence = Evidence(**{**state["evidence"], "replan_usd": None})  # type: ignore[typeddict-item]
+                    evidence = Evidence(**{**state["evidence"], "replan_usd": None})
                     return SubtaskUpdate(attempts=[*state["attempts"], *attempts], evidence=evidence, subplan=None)
                 spent = bill(attempts).cost_usd or 0.0
                 rest = None if left is None else left - spent

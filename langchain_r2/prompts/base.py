@@ -1,5 +1,6 @@
 """What a prompt is, and what every set of prompts has."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -33,21 +34,27 @@ class Card(NamedTuple):
 class Prompts(Protocol):
     """One template per step; a module of this package each."""
 
+    @abstractmethod
     def direct(self, query: str) -> Prompt:
         """The whole query, answer at once."""
 
+    @abstractmethod
     def cot(self, query: str) -> Prompt:
         """The whole query, step by step."""
 
+    @abstractmethod
     def subtask(self, text: str, *, query: str, known: Mapping[str, str]) -> Prompt:
         """One subtask, with the answers that it needs."""
 
+    @abstractmethod
     def decompose(self, query: str, *, max_subtasks: int) -> Prompt:
         """The query, or a subtask that is to be replanned."""
 
+    @abstractmethod
     def allocate(self, query: str, plan: str, *, cards: Sequence[Card]) -> Prompt:
         """A plan whose subtasks are to be given to models."""
 
+    @abstractmethod
     def aggregate(self, query: str, answers: Mapping[str, str]) -> Prompt:
         """The answers of the subtasks, from which the final answer is to be written."""
 

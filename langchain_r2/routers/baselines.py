@@ -25,8 +25,8 @@ class NoDecomposer(FlowRunnable[DecomposerInput, DecomposerOutput]):
     def flow(self, value: DecomposerInput, config: RunnableConfig) -> Flow[DecomposerOutput]:
         """Return at once."""
         del config
+        yield from ()  # a flow is a generator
         return DecomposerOutput(plan=whole_query_plan(checked_query(value), []), attempts=[])
-        yield  # a flow is a generator
 
 
 class FixedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
@@ -43,8 +43,8 @@ class FixedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
     def flow(self, value: AllocatorInput, config: RunnableConfig) -> Flow[AllocatorOutput]:
         """Return at once."""
         del config
+        yield from ()  # a flow is a generator
         return AllocatorOutput(allocation=uniform_allocation(value["plan"], self.model, "allocated"), attempts=[])
-        yield  # a flow is a generator
 
 
 def cheapest(pool: ModelPool) -> FixedAllocator:
@@ -67,9 +67,9 @@ class RandomAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
     def flow(self, value: AllocatorInput, config: RunnableConfig) -> Flow[AllocatorOutput]:
         """Return at once."""
         del config
+        yield from ()  # a flow is a generator
         rng = random.Random(f"{self.seed}/{value['query']}")  # noqa: S311 - a baseline, not a secret
         ids = [s["id"] for s in value["plan"]["subtasks"]]
         drawn = {id_: rng.choice(self.pool.names) for id_ in ids}
         allocation = Allocation(models=drawn, reasons=dict.fromkeys(ids, "allocated"), note=None)
         return AllocatorOutput(allocation=allocation, attempts=[])
-        yield  # a flow is a generator

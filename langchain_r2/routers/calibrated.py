@@ -1,7 +1,8 @@
 """An allocator by difficulty: what an evaluation model's own confidence in a subtask says about how hard it is.
 
-Source: METHOD 3.2, paper Eq. 7 (from DoT, where alpha = 0.4 and one threshold 0.9). Deviations: the signal is a setting,
-thresholds are meant to be calibrated, and a subtask that needs an earlier answer is judged with the reference in place.
+Source: METHOD 3.2, paper Eq. 7 (from DoT, where alpha = 0.4 and one threshold 0.9). Deviations: the signal is a
+setting, thresholds are meant to be calibrated, and a subtask that needs an earlier answer is judged with the reference
+in place.
 """
 
 from langchain_core.runnables import RunnableConfig
@@ -19,7 +20,7 @@ from langchain_r2.types import Allocation, Attempt, Group, Reason
 
 
 class CalibratedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
-    """Runs the evaluation model (``M_eval``) on every subtask; easy goes to the SLM, medium to the MLM, hard to the LLM group.
+    """Runs the evaluation model (``M_eval``) on every subtask; easy goes to the SLM group, medium to MLM, hard to LLM.
 
     The model is the middle one of the group. The evaluation model's calls are billed under the role ``evaluator``.
     """

@@ -4,6 +4,7 @@ Needs the extra ``local``. The shipped embedded router runs without it, in numpy
 """
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -42,9 +43,8 @@ class LocalChatModel(InProcessChatModel):
             BadValueError: There is no such model, or its tokenizer has no chat template.
         """
         try:
-            import peft  # noqa: F401 - only whether it is there
-            import torch  # noqa: F401
-            import transformers  # noqa: F401
+            for package in ("peft", "torch", "transformers"):  # only whether they are there
+                import_module(package)
         except ImportError as error:
             raise MissingExtraError("a local model", "local") from error
         return TransformersEngine(self)
@@ -96,8 +96,9 @@ class TransformersEngine:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(model.tokenizer_path or model.path)
-            loaded = AutoModelForCausalLM.from_pretrained(model.path, dtype=model.dtype)
+            # Their types follow from the files, not from these calls.
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(model.tokenizer_path or model.path)
+            loaded: Any = AutoModelForCausalLM.from_pretrained(model.path, dtype=model.dtype)
             if model.adapter is not None:
                 loaded = PeftModel.from_pretrained(loaded, model.adapter)
         except (OSError, ValueError) as error:

@@ -70,7 +70,8 @@ def test_a_finer_plan_computes_to_the_same_answer() -> None:
     split = 0
     for step in STEPS:
         a, operation, b = split_step(step)
-        texts, answers = sub_plan(step), {}
+        texts = sub_plan(step)
+        answers: dict[str, str] = {}
         for number, text in enumerate(texts, 1):
             x, sign, y = split_step(resolve(text, answers, ""))
             answers[str(number)] = str(compute(x, sign, y))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from langchain_r2.embedded.chat import token_id
 from langchain_r2.embedded.engine import Llama
 from training.arithmetic_data import Example
 from training.embedded.models import ask, encoder, load_for_training, new_model, save_model
@@ -52,7 +53,7 @@ def test_a_model_learns_saves_and_answers(tmp_path: Path) -> None:
     assert report.loss < 0.3
     save_model(model, tmp_path / "m")
     assert str(tmp_path) not in (tmp_path / "m" / "config.json").read_text()
-    engine = Llama.load(tmp_path / "m", tokenizer.token_to_id("</s>"))
+    engine = Llama.load(tmp_path / "m", token_id(tokenizer, "</s>"))
     answers = ask(engine, tokenizer, [t.prompt for t in TEXTS], 8)
     assert [f"answer : {a.text}" for a in answers] == [t.reply for t in TEXTS]
     again = load_for_training(tmp_path / "m")
@@ -68,7 +69,7 @@ def test_an_adapter_changes_what_the_engine_says_and_leaves_the_base(
     save_model(new_model(TINY, tokenizer.get_vocab_size()), tmp_path / "base")
     before = (tmp_path / "base" / "model.safetensors").read_bytes()
     train_adapter("decomposer", cycle(TEXTS), tokenizer, tmp_path / "base", tmp_path / "adapter")
-    end = tokenizer.token_to_id("</s>")
+    end = token_id(tokenizer, "</s>")
     plain, adapted = Llama.load(tmp_path / "base", end), Llama.load(tmp_path / "base", end, tmp_path / "adapter")
     assert (tmp_path / "base" / "model.safetensors").read_bytes() == before
     assert str(tmp_path) not in (tmp_path / "adapter" / "adapter_config.json").read_text()

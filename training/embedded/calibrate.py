@@ -26,10 +26,10 @@ from training.embedded.labels import step_answers
 from training.embedded.models import SEED, ask, load_engine, parameters, write_json
 from training.embedded.sizes import POOL, PRICE_DATE, PRICE_SOURCE, Size
 
-CALIBRATION_PROBLEMS: Final = 700
-CHOICE_PROBLEMS: Final = 300
-COVERAGES: Final = (0.5, 0.7, 0.85)
-THRESHOLDS: Final = (0.6, 0.8, 0.9, 0.96)
+CALIBRATION_PROBLEMS: Final = 500
+CHOICE_PROBLEMS: Final = 250
+COVERAGES: Final = (0.5, 0.8)
+THRESHOLDS: Final = (0.7, 0.9, 0.97)
 CONCURRENCY: Final = 64
 TOLERANCE: Final = 0.005
 """Of the settings whose accuracy is within this of the best, the cheapest are taken."""

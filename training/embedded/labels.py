@@ -48,7 +48,7 @@ def label(
     """Label problems.
 
     Args:
-        engines: The models that answer, weakest first. A step that none of them gets right goes to the pool's last model.
+        engines: The models that answer, weakest first. A step that none gets right goes to the pool's last model.
         tokenizer: Theirs.
         count: How many problems.
         models: How many models the pool has.

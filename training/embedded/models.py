@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from langchain_r2.embedded.chat import encode_chat
+from langchain_r2.embedded.chat import encode_chat, token_id
 from langchain_r2.embedded.engine import Llama
 from langchain_r2.evals.benchmarks.arithmetic import problems
 from langchain_r2.in_process import MAX_BATCH, Request
@@ -53,7 +53,7 @@ def new_model(size: Size, vocabulary: int) -> LlamaForCausalLM:
 
 def encoder(tokenizer: Tokenizer) -> Encode:
     """From a text to ids: the chat template around the prompt, the end token after the reply."""
-    end = tokenizer.token_to_id("</s>")
+    end = token_id(tokenizer, "</s>")
 
     def encode(example: Example) -> tuple[list[int], list[int]]:
         return encode_chat(tokenizer, [example.prompt]), [*tokenizer.encode(example.reply).ids, end]
@@ -114,7 +114,7 @@ def ask(engine: Llama, tokenizer: Tokenizer, prompts: list[str], max_new_tokens:
 
 def load_engine(folder: Path, tokenizer: Tokenizer, adapter: Path | None = None) -> Llama:
     """The saved model as the library runs it."""
-    return Llama.load(folder, tokenizer.token_to_id("</s>"), adapter)
+    return Llama.load(folder, token_id(tokenizer, "</s>"), adapter)
 
 
 def write_json(file: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value

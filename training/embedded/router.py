@@ -59,7 +59,7 @@ def train_adapter(role: str, examples: Iterator[Example], tokenizer: Tokenizer, 
     torch.manual_seed(SEED)
     modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     config = LoraConfig(r=RANK, lora_alpha=2 * RANK, lora_dropout=0.0, target_modules=modules, task_type="CAUSAL_LM")
-    model = get_peft_model(load_for_training(base), config)  # type: ignore[arg-type]
+    model = get_peft_model(load_for_training(base), config)
     settings = FitSettings(tokens=ADAPTER_TOKENS, adamw_lr=2e-3, seed=SEED)
     report = fit(model, examples, encoder(tokenizer), settings, f"r2-router {role}")
     model.save_pretrained(str(folder))

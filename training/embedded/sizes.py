@@ -1,8 +1,8 @@
 """The nine models of the embedded pool: sizes, token budgets, prices. Fixed before the router was trained.
 
 Prices are those of real models of the same rank, one listing each from the table of genai-prices 0.2.3, read on
-2026-11-22. Token budgets follow the size. The two smallest answer at once, the others are taught to write work out; those under 0.3M
-parameters get more single steps (``STEPS_FIRST``), since whole problems are beyond them.
+2026-11-22. Token budgets follow the size. The two smallest answer at once, the others are taught to write work out;
+those under 0.3M parameters get more single steps (``STEPS_FIRST``), since whole problems are beyond them.
 """
 
 from typing import Final, NamedTuple

@@ -6,11 +6,20 @@ from typing import Final
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from langchain_r2.evals.benchmarks.arithmetic_stories import BOXES, CLAUSES, DISTRACTORS, FINALES, ITEMS, NAMES
+from langchain_r2.evals.benchmarks.arithmetic_stories import (
+    BOXES,
+    CLAUSES,
+    DISTRACTORS,
+    FINALES,
+    ITEMS,
+    NAMES,
+    Clause,
+    Finale,
+)
 from langchain_r2.routers.prompted import ALIASES
 
 SPECIAL: Final = ("<pad>", "<s>", "</s>", "<unk>", "<user>", "<assistant>")
-_TOKEN: Final = r"\n|\d|#query|[A-Za-z']+|[^\sA-Za-z\d]"
+_TOKEN: Final = r"\n|\d|#query|[A-Za-z']+|[^\sA-Za-z\d]"  # noqa: S105 - how texts are cut, no secret
 _KEYWORDS: Final = "direct steps solve plan pool route join answer plus minus times divided by #query".split()
 _SIGNS: Final = ["\n", *"0123456789:;,.?#+-*/=", *"rb"]
 
@@ -24,11 +33,12 @@ def build_tokenizer() -> Tokenizer:
     """Make the tokenizer; its vocabulary is that of the stories, not of any drawn problem."""
     import re
 
-    texts = [*DISTRACTORS, *(w for part in (*CLAUSES.values(), *FINALES.values()) for w in part.wordings)]
+    parts: list[Clause | Finale] = [*CLAUSES.values(), *FINALES.values()]
+    texts = [*DISTRACTORS, *(w for part in parts for w in part.wordings)]
     story = {word for text in texts for word in re.findall(r"[a-z]+", re.sub(r"{\w}", " ", text))}
     words = [*SPECIAL, *_SIGNS, *_KEYWORDS, *ALIASES[:9], *NAMES, *ITEMS, *BOXES, *sorted(story)]
     vocabulary = {word: i for i, word in enumerate(dict.fromkeys(words))}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))  # noqa: S106 - a vocabulary entry, no secret
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_TOKEN), behavior="removed", invert=True)
     # Words are joined by spaces; digits of a number and signs after a word are not.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Final, NamedTuple, get_args
+from typing import Final, NamedTuple, cast, get_args
 
 from langchain_r2.errors import BadValueError
 from langchain_r2.evals.benchmarks import arithmetic
@@ -29,7 +29,8 @@ class Benchmark(NamedTuple):
 
 
 def _arithmetic(split: str, limit: int, seed: int) -> list[Item]:
-    stream = arithmetic.problems(split, seed=seed, shard="eval")  # type: ignore[arg-type] - checked by benchmark_for
+    # `load_items` has checked the split.
+    stream = arithmetic.problems(cast("arithmetic.Split", split), seed=seed, shard="eval")
     return [Item(p.id, p.query, p.answer) for p in islice(stream, limit)]
 
 

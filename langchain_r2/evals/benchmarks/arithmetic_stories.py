@@ -173,7 +173,10 @@ FINALES: Final[dict[str, Finale]] = {
         1,
         ("p divided by k",),
         (
-            "{p} shares all of them evenly with friends so that each of the {k} gets the same . how many is one share ?",
+            (
+                "{p} shares all of them evenly with friends so that each of the {k} gets the same . "
+                "how many is one share ?"
+            ),
             "{p} splits all of them evenly into {k} {y} . how many {x} does each hold ?",
             "all are split evenly into {k} shares . how many {x} is one share ?",
             "{p} splits all of them into {k} equal shares . how many {x} is one share ?",

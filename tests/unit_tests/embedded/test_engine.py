@@ -1,6 +1,7 @@
 """The numpy engine against transformers and peft, on the same weights."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,10 @@ from langchain_core.messages import HumanMessage
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoTokenizer
 
-from langchain_r2.embedded.chat import EmbeddedChatModel, encode_chat, load_tokenizer
+from langchain_r2.embedded.chat import EmbeddedChatModel, encode_chat, load_tokenizer, token_id
 from langchain_r2.embedded.engine import Llama
 from langchain_r2.errors import BadValueError, RejectedError
-from langchain_r2.in_process import Request
+from langchain_r2.in_process import Request, Written
 from langchain_r2.routers.local import LocalChatModel
 from training.embedded.models import load_for_training
 
@@ -21,7 +22,7 @@ PROMPTS = ["solve : 33 times 50", "plan : tom has 5 cards and gets 3 more . how 
 
 
 def engine(home: Path) -> Llama:
-    return Llama.load(home / "m", load_tokenizer(home / "tokenizer" / "tokenizer.json").token_to_id("</s>"))
+    return Llama.load(home / "m", token_id(load_tokenizer(home / "tokenizer" / "tokenizer.json"), "</s>"))
 
 
 def ids(home: Path, prompt: str) -> list[int]:
@@ -29,7 +30,8 @@ def ids(home: Path, prompt: str) -> list[int]:
 
 
 def test_logits_equal_those_of_transformers(home: Path) -> None:
-    model = load_for_training(home / "m").eval()
+    model = load_for_training(home / "m")
+    model.eval()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     for prompt in PROMPTS:
         with torch.no_grad():
             expected = model(input_ids=torch.tensor([ids(home, prompt)])).logits.numpy()
@@ -40,7 +42,7 @@ def test_logits_with_an_adapter_equal_those_of_peft(home: Path, tmp_path: Path) 
     torch.manual_seed(1)
     made = get_peft_model(
         load_for_training(home / "m"), LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"])
-    )  # type: ignore[arg-type]
+    )
     for name, weight in made.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.5)
@@ -126,7 +128,12 @@ async def test_concurrent_calls_share_a_batch(home: Path, monkeypatch: pytest.Mo
     model, _ = chat_models(home)
     sizes: list[int] = []
     inner = model.engine.generate
-    monkeypatch.setattr(model.engine, "generate", lambda requests: sizes.append(len(requests)) or inner(requests))
+
+    def counted(requests: Sequence[Request]) -> list[Written]:
+        sizes.append(len(requests))
+        return inner(requests)
+
+    monkeypatch.setattr(model.engine, "generate", counted)
     replies = await asyncio.gather(*(model.ainvoke(p) for p in PROMPTS * 8))
     assert [r.text for r in replies] == [model.invoke(p).text for p in PROMPTS] * 8
     assert max(sizes) > 1

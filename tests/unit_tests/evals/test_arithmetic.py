@@ -8,7 +8,14 @@ import pytest
 from langchain_r2.errors import BadValueError
 from langchain_r2.evals.benchmarks import load_items
 from langchain_r2.evals.benchmarks.arithmetic import Problem, Split, compute, grade, problems
-from langchain_r2.evals.benchmarks.arithmetic_stories import CLAUSES, FINALES, LONGER_TEMPLATES, TEMPLATES
+from langchain_r2.evals.benchmarks.arithmetic_stories import (
+    CLAUSES,
+    FINALES,
+    LONGER_TEMPLATES,
+    TEMPLATES,
+    Clause,
+    Finale,
+)
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test", "wordings", "longer")
 
@@ -17,12 +24,16 @@ def drawn(split: Split, count: int = 400, seed: int = 0) -> list[Problem]:
     return list(islice(problems(split, seed=seed), count))
 
 
+def put_in(answers: dict[str, int], text: str) -> str:
+    return re.sub(r"#(\d+)", lambda m: str(answers[m[1]]), text)
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_reference_plans_compute_to_the_answer(split: Split) -> None:
     for problem in drawn(split):
         answers: dict[str, int] = {}
         for number, step in enumerate(problem.steps, 1):
-            text = re.sub(r"#(\d+)", lambda m: str(answers[m[1]]), step.text)
+            text = put_in(answers, step.text)
             assert text == step.resolved
             assert set(re.findall(r"#(\d+)", step.text)) == set(step.depends_on)
             first, *operation, second = text.split()
@@ -51,10 +62,7 @@ def test_templates_are_many_and_of_the_promised_lengths() -> None:
 def test_no_text_and_no_numbers_are_in_two_splits() -> None:
     texts = {split: {p.query for p in drawn(split, 500)} for split in SPLITS}
     numbers = {
-        split: {
-            tuple(sorted(re.findall(r"\d+", " ".join(s.text for s in p.steps)))) + (p.template,)
-            for p in drawn(split, 500)
-        }
+        split: {(*sorted(re.findall(r"\d+", " ".join(s.text for s in p.steps))), p.template) for p in drawn(split, 500)}
         for split in SPLITS
     }
     for a in SPLITS:
@@ -67,8 +75,9 @@ def test_no_text_and_no_numbers_are_in_two_splits() -> None:
 
 
 def test_wordings_of_the_wordings_split_occur_nowhere_else() -> None:
-    held = [w for part in (*CLAUSES.values(), *FINALES.values()) for w in part.wordings[-1:]]
-    usual = [w for part in (*CLAUSES.values(), *FINALES.values()) for w in part.wordings[:-1]]
+    parts: list[Clause | Finale] = [*CLAUSES.values(), *FINALES.values()]
+    held = [w for part in parts for w in part.wordings[-1:]]
+    usual = [w for part in parts for w in part.wordings[:-1]]
     assert not set(held) & set(usual)
     masks = [re.compile(re.sub(r"\\{\w\\}", r"\\w+", re.escape(w))) for w in held]
     assert all(any(m.search(p.query) for m in masks) for p in drawn("wordings", 50))
