@@ -13,7 +13,7 @@ from langchain_r2.routers.prompted import PromptedAllocator, PromptedDecomposer
 from langchain_r2.transport import Transport
 
 HOME: Final = Path(__file__).parent / "models"
-"""``pool.json``, ``router.json``, ``tokenizer/`` and a folder per model; ``router/`` has the base and both adapters."""
+"""``pool.json``, ``router.json``, ``tokenizer/`` and a folder per model; ``router/`` has a base and an adapter per role."""
 
 
 class EmbeddedRouter(TypedDict):
@@ -50,7 +50,11 @@ def embedded_router(home: Path = HOME, *, pool: ModelPool | None = None) -> Embe
             transport=transport,
         ),
         allocator=PromptedAllocator(
-            router_spec(home, "allocator", settings), pool, coverage=settings["coverage"], transport=transport
+            router_spec(home, "allocator", settings),
+            pool,
+            coverage=settings["coverage"],
+            shuffle_aliases=False,  # as it was trained; training/embedded/router.py says why
+            transport=transport,
         ),
         confidence=Confidence(
             calibrations={name: _calibration(row) for name, row in settings["calibrations"].items()},
@@ -63,7 +67,7 @@ def embedded_router(home: Path = HOME, *, pool: ModelPool | None = None) -> Embe
 def router_spec(home: Path, role: str, settings: dict[str, Any]) -> ModelSpec:
     """The router's model in one of its roles, at the price of the pool model next larger in parameters."""
     model = EmbeddedChatModel(
-        folder=home / "router" / "base",
+        folder=home / "router" / f"{role}_base",
         adapter=home / "router" / role,
         tokenizer_file=home / "tokenizer" / "tokenizer.json",
         model_name=f"r2-router-{role}",

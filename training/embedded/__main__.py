@@ -90,13 +90,14 @@ def _router(home: Path, tokenizer: object, scale: float) -> None:
     labelled, histogram = label(engines, tokenizer, int(2000 * scale), models=len(POOL))
     shares = {rank: n / sum(histogram.values()) for rank, n in histogram.items()}
     print("share of labels by rank:", {rank: round(share, 3) for rank, share in shares.items()})
-    base = home / "router" / "base"
     half = len(labelled) // 2
-    reports = {"base": router.train_base(tokenizer, labelled[:half], base)}
+    reports = {}
     for role, examples in (
         ("decomposer", router.plan_examples("router-adapter")),
-        ("allocator", router.allocate_examples(labelled, 1)),
+        ("allocator", router.allocate_examples(labelled, 1, shuffle=False)),
     ):
+        base = home / "router" / f"{role}_base"
+        reports[f"{role}_base"] = router.train_base(role, tokenizer, labelled[:half], base)
         reports[role] = router.train_adapter(role, examples, tokenizer, base, home / "router" / role)
     facts = {name: report.__dict__ for name, report in reports.items()}
     write_json(home / "router" / "fit.json", {"label_shares_by_rank": shares, "problems": len(labelled), **facts})

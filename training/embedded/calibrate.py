@@ -27,9 +27,9 @@ from training.embedded.models import SEED, ask, load_engine, parameters, write_j
 from training.embedded.sizes import POOL, PRICE_DATE, PRICE_SOURCE, Size
 
 CALIBRATION_PROBLEMS: Final = 500
-CHOICE_PROBLEMS: Final = 250
-COVERAGES: Final = (0.5, 0.8)
-THRESHOLDS: Final = (0.7, 0.9, 0.97)
+CHOICE_PROBLEMS: Final = 150
+COVERAGES: Final = (0.9,)
+THRESHOLDS: Final = (0.95, 0.97, 0.985)
 CONCURRENCY: Final = 64
 TOLERANCE: Final = 0.005
 """Of the settings whose accuracy is within this of the best, the cheapest are taken."""
@@ -89,7 +89,7 @@ def _pool_row(home: Path, size: Size, accuracy: float, by_kind: dict[str, list[b
 
 def write_router(home: Path, tokenizer: Tokenizer, calibrations: dict[str, Calibration]) -> dict[str, Any]:
     """Calibrate the decomposer, choose coverage and threshold on validation problems, write ``router.json``."""
-    count = parameters(home / "router" / "base")
+    count = parameters(home / "router" / "decomposer_base")
     larger = next((s for s in POOL if parameters(home / s.name) >= count), POOL[-1])
     settings: dict[str, Any] = {
         "price": {
@@ -138,7 +138,7 @@ async def run_validation(home: Path, drawn: list[Problem]) -> tuple[float, float
 
 def _decomposer_calibration(home: Path, tokenizer: Tokenizer) -> Calibration:
     drawn = validation_problems(CALIBRATION_PROBLEMS, "plans")
-    engine = load_engine(home / "router" / "base", tokenizer, home / "router" / "decomposer")
+    engine = load_engine(home / "router" / "decomposer_base", tokenizer, home / "router" / "decomposer")
     answers = ask(engine, tokenizer, [bare.decompose(p.query).user for p in drawn], 192)
     right = [a.text == plan_lines([s.text for s in p.steps]) for a, p in zip(answers, drawn, strict=True)]
     digest = hashlib.sha256(json.dumps([p.query for p in drawn]).encode()).hexdigest()[:16]

@@ -6,7 +6,7 @@ fewer runs is a later stage's. Labels are drawn from ``train`` problems only.
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -67,12 +67,15 @@ def label(
     return labelled, {str(r): n for r, n in sorted(Counter(r for item in labelled for r in item.ranks).items())}
 
 
-def allocation_examples(labelled: Iterable[Labelled], rng: random.Random, models: int) -> Iterable[Example]:
-    """Training texts of the allocator; aliases and the order of the cards are drawn anew for each."""
+def allocation_examples(
+    labelled: Iterable[Labelled], rng: random.Random, models: int, *, shuffle: bool
+) -> Iterator[Example]:
+    """Training texts of the allocator; with ``shuffle`` aliases and the order of the cards are drawn anew for each."""
     for item in labelled:
         names, order = ALIASES[:models], list(range(1, models + 1))
-        rng.shuffle(names)
-        rng.shuffle(order)
+        if shuffle:
+            rng.shuffle(names)
+            rng.shuffle(order)
         cards = [Card(name, rank, "", "", "") for name, rank in zip(names, order, strict=True)]
         alias = {card.rank: card.alias for card in cards}
         plan = plan_lines([s.text for s in item.problem.steps])

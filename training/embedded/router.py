@@ -1,6 +1,9 @@
-"""The embedded router: one small base model, a LoRA adapter for the decomposer and one for the allocator.
+"""The embedded router: for each role a small base model and a LoRA adapter.
 
-The base learns both roles in full; each adapter then learns its own role further on data of its own.
+A base learns both roles in full, the adapter its own role further. The decomposer's base saw the cards shuffled, and
+under changing names: there, a model of this size stayed at the loss of guessing, and it put all it had into plans. The
+allocator's saw them in the pool's order under fixed names, and learned to tell easy from hard. So the embedded allocator
+(``shuffle_aliases=False``) holds for pools of nine models in this order only.
 """
 
 import json
@@ -23,6 +26,7 @@ from training.embedded.sizes import POOL, ROUTER
 from training.fit import FitReport, FitSettings, fit
 
 ADAPTER_TOKENS: Final = 2_000_000
+BASE_TOKENS: Final = {"decomposer": 7_000_000, "allocator": 6_000_000}
 RANK: Final = 16
 
 
@@ -37,19 +41,19 @@ def plan_examples(shard: str) -> Iterator[Example]:
             yield finer_plan_example(rng.choice(problem.steps).resolved)
 
 
-def allocate_examples(labelled: list[Labelled], seed: int) -> Iterator[Example]:
-    """Texts of the allocator, without end; cards are shuffled anew in every pass."""
-    rng = random.Random(seed)
-    return iter(allocation_examples(cycle(labelled), rng, len(POOL)))
+def allocate_examples(labelled: list[Labelled], seed: int, *, shuffle: bool) -> Iterator[Example]:
+    """Texts of the allocator, without end."""
+    return allocation_examples(cycle(labelled), random.Random(seed), len(POOL), shuffle=shuffle)
 
 
-def train_base(tokenizer: Tokenizer, labelled: list[Labelled], folder: Path) -> FitReport:
-    """Train the base on both roles, half and half."""
+def train_base(role: str, tokenizer: Tokenizer, labelled: list[Labelled], folder: Path) -> FitReport:
+    """Train a role's base on both roles, half and half."""
     model = new_model(ROUTER, tokenizer.get_vocab_size())
-    plans, routes = plan_examples("router-base"), allocate_examples(labelled, SEED)
+    shuffle = role == "decomposer"
+    plans, routes = plan_examples("router-base"), allocate_examples(labelled, SEED, shuffle=shuffle)
     both = (example for pair in zip(plans, routes, strict=False) for example in pair)
-    settings = FitSettings(tokens=ROUTER.tokens, muon_lr=1e-2, seed=SEED)
-    report = fit(model, both, encoder(tokenizer), settings, "r2-router base")
+    settings = FitSettings(tokens=BASE_TOKENS[role], muon_lr=1e-2, seed=SEED)
+    report = fit(model, both, encoder(tokenizer), settings, f"r2-router {role} base")
     save_model(model, folder)
     return report
 

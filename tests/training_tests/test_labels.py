@@ -1,0 +1,51 @@
+"""Labels for the allocator, on models made here."""
+
+import random
+from itertools import islice
+
+import pytest
+
+from langchain_r2.evals.benchmarks.arithmetic import problems
+from langchain_r2.parsing import parse_allocation
+from training.embedded import labels
+from training.embedded.labels import Labelled, allocation_examples, label
+from training.embedded.models import Answer
+from training.embedded.tokenizer import build_tokenizer
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_an_example_names_the_labelled_model_by_its_alias(shuffle: bool) -> None:
+    problem = next(problems("train"))
+    item = Labelled(problem, tuple(1 + i % 9 for i in range(len(problem.steps))))
+    orders = set()
+    for example in islice(allocation_examples([item] * 20, random.Random(0), 9, shuffle=shuffle), 20):
+        words = example.prompt.split("\n")[0].removeprefix("pool : ").split()
+        rank = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+        orders.add(tuple(words))
+        ids = [str(i) for i in range(1, len(problem.steps) + 1)]
+        parsed = parse_allocation(example.reply, subtask_ids=ids, aliases=list(rank))
+        assert parsed.outcome == "clean"
+        assert tuple(rank[parsed.aliases[i]] for i in ids) == item.ranks
+    assert (len(orders) > 1) is shuffle
+
+
+def test_the_label_is_the_cheapest_right_model_and_else_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Model 1 is right on even answers, model 2 on answers under 500, nobody on the others."""
+
+    def answers(engines: object, tokenizer: object, steps: list[str]) -> dict[str, dict[str, Answer]]:
+        gold = {
+            s.resolved: s.answer
+            for p in islice(problems("train", seed=labels.SEED, shard="labels"), 30)
+            for s in p.steps
+        }
+        first = {s: Answer(str(gold[s] if gold[s] % 2 == 0 else -1), 0.0, 1) for s in steps}
+        second = {s: Answer(str(gold[s] if gold[s] < 500 else -1), 0.0, 1) for s in steps}
+        return {"a": first, "b": second}
+
+    monkeypatch.setattr(labels, "step_answers", answers)
+    made, histogram = label({"a": None, "b": None}, build_tokenizer(), 30, models=3)  # type: ignore[dict-item]
+    for item in made:
+        for step, rank in zip(item.problem.steps, item.ranks, strict=True):
+            assert rank == (1 if step.answer % 2 == 0 else 2 if step.answer < 500 else 3)
+    assert sum(histogram.values()) == sum(len(i.ranks) for i in made)
+    assert set(histogram) == {"1", "2", "3"}
