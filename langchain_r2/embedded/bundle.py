@@ -13,7 +13,7 @@ from langchain_r2.routers.prompted import PromptedAllocator, PromptedDecomposer
 from langchain_r2.transport import Transport
 
 HOME: Final = Path(__file__).parent / "models"
-"""``pool.json``, ``router.json``, ``tokenizer/`` and a folder per model; ``router/`` has a base and an adapter per role."""
+"""``pool.json``, ``router.json``, ``tokenizer/``, a folder per model; ``router/``: base and adapter per role."""
 
 
 class EmbeddedRouter(TypedDict):

@@ -9,7 +9,7 @@ from langchain_r2.evals.benchmarks.arithmetic import problems
 from langchain_r2.parsing import parse_allocation
 from training.embedded import labels
 from training.embedded.labels import Labelled, allocation_examples, label
-from training.embedded.models import Answer
+from training.embedded.models import SEED, Answer
 from training.embedded.tokenizer import build_tokenizer
 
 
@@ -33,11 +33,7 @@ def test_the_label_is_the_cheapest_right_model_and_else_the_last(monkeypatch: py
     """Model 1 is right on even answers, model 2 on answers under 500, nobody on the others."""
 
     def answers(engines: object, tokenizer: object, steps: list[str]) -> dict[str, dict[str, Answer]]:
-        gold = {
-            s.resolved: s.answer
-            for p in islice(problems("train", seed=labels.SEED, shard="labels"), 30)
-            for s in p.steps
-        }
+        gold = {s.resolved: s.answer for p in islice(problems("train", seed=SEED, shard="labels"), 30) for s in p.steps}
         first = {s: Answer(str(gold[s] if gold[s] % 2 == 0 else -1), 0.0, 1) for s in steps}
         second = {s: Answer(str(gold[s] if gold[s] < 500 else -1), 0.0, 1) for s in steps}
         return {"a": first, "b": second}

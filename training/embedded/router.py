@@ -2,8 +2,8 @@
 
 A base learns both roles in full, the adapter its own role further. The decomposer's base saw the cards shuffled, and
 under changing names: there, a model of this size stayed at the loss of guessing, and it put all it had into plans. The
-allocator's saw them in the pool's order under fixed names, and learned to tell easy from hard. So the embedded allocator
-(``shuffle_aliases=False``) holds for pools of nine models in this order only.
+allocator's saw them in the pool's order under fixed names, and learned to tell easy from hard. So the embedded
+allocator (``shuffle_aliases=False``) holds for pools of nine models in this order only.
 """
 
 import json
