@@ -21,7 +21,7 @@ from langchain_r2.parsing import parse_answer
 from langchain_r2.prompts import prompts_for
 from langchain_r2.transport import Call
 
-SEED, COUNT = 7, 60
+SEED, COUNT = 7, 200
 KINDS = {
     "upward": "a step upward: an unsure answer goes to a stronger model",
     "downward": "a step downward: the record on this kind of subtask says that a cheaper model will do",
