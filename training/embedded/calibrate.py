@@ -28,8 +28,8 @@ from training.embedded.sizes import POOL, PRICE_DATE, PRICE_SOURCE, Size
 
 CALIBRATION_PROBLEMS: Final = 500
 CHOICE_PROBLEMS: Final = 150
-COVERAGES: Final = (0.9,)
-THRESHOLDS: Final = (0.95, 0.97, 0.985)
+COVERAGES: Final = (0.75, 0.9)
+THRESHOLDS: Final = (0.85, 0.95, 0.97, 0.985)
 CONCURRENCY: Final = 64
 TOLERANCE: Final = 0.005
 """Of the settings whose accuracy is within this of the best, the cheapest are taken."""
