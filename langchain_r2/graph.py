@@ -6,7 +6,7 @@ same time, reallocation goes both ways on evidence, and a subtask may be decompo
 
 import warnings
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from langgraph.cache.base import BaseCache
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -26,6 +26,7 @@ from langchain_r2.nodes.execute_plan import execute_plan_node
 from langchain_r2.nodes.execute_subtask import execute_subtask_node
 from langchain_r2.nodes.reallocate import reallocate_downward_node, reallocate_upward_node
 from langchain_r2.nodes.replan import replan_node
+from langchain_r2.nodes.send_plan import DONE, SCHEDULE, SUBTASK, ready, schedule_node, subtask_node
 from langchain_r2.pool import ModelPool
 from langchain_r2.records import kind_of as masked_text
 from langchain_r2.routers.base import Allocator, Decomposer
@@ -34,6 +35,9 @@ from langchain_r2.routers.prompted import PromptedDecomposer
 from langchain_r2.state import R2Input, R2Output, R2State, SubtaskState
 from langchain_r2.transport import Transport
 from langchain_r2.types import AggregationMode
+
+Execution = Literal["tasks", "send"]
+"""How the subtasks of a plan are run."""
 
 MAX_CONCURRENCY = 256
 """Subtasks that a run has under way at most; one that waits for another's answer counts. ``max_concurrency`` of a run's
@@ -47,6 +51,7 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
     allocator: Allocator | None = None,
     confidence: Confidence | None = None,
     transport: Transport | None = None,
+    execution: Execution = "tasks",
     aggregation: AggregationMode = "last",
     aggregator: str | None = None,
     floor: str | None = None,
@@ -67,6 +72,8 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
             calibrated (a warning says so).
         confidence: How sure an answer must be; None: the sequence probability, uncalibrated, 0.5.
         transport: How calls are made; None: two tries.
+        execution: ``tasks``: all subtasks in one node, none waiting for a slow sibling. ``send``: every subtask a node of
+            its own, in waves that wait for their slowest; for those who want to see each in Studio.
         aggregation: How the answers of the subtasks become the answer.
         aggregator: Pool model that writes the answer with ``aggregation="llm"``; None: the middle of the MLM group.
         floor: Pool model below which nothing is reallocated downward.
@@ -84,6 +91,8 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
         raise BadValueError("pool", pool, "a ModelPool", 'Use ModelPool([...]) or ModelPool.from_toml("pool.toml").')
     if aggregation not in get_args(AggregationMode):
         raise BadValueError("aggregation", aggregation, get_args(AggregationMode))
+    if execution not in get_args(Execution):
+        raise BadValueError("execution", execution, get_args(Execution))
     transport = transport or Transport()
     if allocator is None:
         warnings.warn(
@@ -108,12 +117,19 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
     builder = StateGraph(R2State, R2Context, input_schema=R2Input, output_schema=R2Output)
     builder.add_node("decompose", decompose_node(needs))
     builder.add_node("allocate", allocate_node(needs))
-    builder.add_node("execute_plan", execute_plan_node(needs, create_subtask_graph(needs)))
     builder.add_node("aggregate", aggregate_node(needs))
     builder.add_edge(START, "decompose")
     builder.add_edge("decompose", "allocate")
-    builder.add_edge("allocate", "execute_plan")
-    builder.add_edge("execute_plan", "aggregate")
+    if execution == "tasks":
+        builder.add_node("execute_plan", execute_plan_node(needs, create_subtask_graph(needs)))
+        builder.add_edge("allocate", "execute_plan")
+        builder.add_edge("execute_plan", "aggregate")
+    else:
+        builder.add_node(SUBTASK, subtask_node(needs, create_subtask_graph(needs)))
+        builder.add_node(SCHEDULE, schedule_node())
+        builder.add_edge("allocate", SCHEDULE)
+        builder.add_conditional_edges(SCHEDULE, ready, [SUBTASK, DONE])
+        builder.add_edge(SUBTASK, SCHEDULE)
     builder.add_edge("aggregate", END)
     graph = builder.compile(checkpointer=checkpointer, store=store, cache=cache, name=name)
     return graph.with_config(max_concurrency=MAX_CONCURRENCY)

@@ -26,6 +26,13 @@ class R2Input(TypedDict):
     messages: NotRequired[Annotated[list[AnyMessage], add_messages]]
 
 
+def merged(old: list[SubtaskResult], new: list[SubtaskResult]) -> list[SubtaskResult]:
+    """Reducer of ``results``: new ones take the place of those with their ids; an empty list starts anew."""
+    ids = {result["id"] for result in new}
+    kept = [result for result in old if result["id"] not in ids] if new else []
+    return [*kept, *new]
+
+
 class R2State(TypedDict):
     """What the router graph keeps. All of it is JSON data, but for the messages."""
 
@@ -33,7 +40,7 @@ class R2State(TypedDict):
     query: str
     plan: Plan
     allocation: Allocation
-    results: list[SubtaskResult]
+    results: Annotated[list[SubtaskResult], merged]
     attempts: list[Attempt]
     answer: str | None
     status: Status
@@ -47,7 +54,7 @@ class R2Output(TypedDict):
     query: str
     plan: Plan
     allocation: Allocation
-    results: list[SubtaskResult]
+    results: Annotated[list[SubtaskResult], merged]
     attempts: list[Attempt]
     answer: str | None
     status: Status
@@ -66,6 +73,15 @@ class R2Update(TypedDict, total=False):
     answer: str | None
     status: Status
     error: str | None
+
+
+class SentSubtask(TypedDict):
+    """What one subtask of ``execution="send"`` is sent: the run's state, and which subtask it is."""
+
+    run: R2State
+    id: str
+    wave: int
+    """How many are sent at once."""
 
 
 class Evidence(TypedDict):

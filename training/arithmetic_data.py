@@ -33,7 +33,9 @@ class Mixture(NamedTuple):
 
 
 WHOLE_PROBLEMS: Final = Mixture(step=0.40, plan=0.30, cot=0.25, direct=0.05)
-"""For models from 0.3M parameters up."""
+"""For models from 0.6M parameters up."""
+BOTH: Final = Mixture(step=0.60, plan=0.15, cot=0.20, direct=0.05)
+"""For those of 0.3M parameters."""
 STEPS_FIRST: Final = Mixture(step=0.80, plan=0.05, cot=0.10, direct=0.05)
 """For smaller ones: whole problems are beyond them, and with the other mixture they learned single steps badly, too."""
 SIGNS: Final = {"plus": "+", "minus": "-", "times": "*", "divided by": "/"}
@@ -133,8 +135,11 @@ def step_example(resolved: str, *, works: bool) -> Example:
 
 
 def cot_example(problem: Problem, *, works: bool) -> Example:
-    """A whole problem, step by step."""
-    lines = [f"{s.resolved} = {_solution(s.resolved, s.answer, works=works)}" for s in problem.steps]
+    """A whole problem, step by step: each step first by the numbers of the steps it needs, then with their answers."""
+    lines = []
+    for number, step in enumerate(problem.steps, 1):
+        shown = step.text if step.text == step.resolved else f"{step.text} = {step.resolved}"
+        lines.append(f"{number} : {shown} = {_solution(step.resolved, step.answer, works=works)}")
     return Example(bare.cot(problem.query).user, "\n".join([*lines, f"answer : {problem.answer}"]))
 
 
@@ -144,18 +149,14 @@ def direct_example(problem: Problem) -> Example:
 
 
 def sub_plan(resolved: str) -> tuple[str, ...]:
-    """The finer plan of one step that is too hard to do in one go: places are split off the smaller factor or number.
+    """The finer plan of one step that is too hard to do in one go: the tens are split off the second factor.
 
     Returns:
         Subtask texts with ``#n`` references; one text (the step itself) where there is nothing to split.
     """
     a, operation, b = split_step(resolved)
-    if operation == "times" and a > 9 and b > 9:
-        if b > a:
-            a, b = b, a
-        tens, ones = b // 10 * 10, b % 10
-        if ones:
-            return f"{a} times {ones}", f"{a} times {tens}", "#1 plus #2"
+    if operation == "times" and a > 9 and b > 9 and b % 10:
+        return f"{a} times {b % 10}", f"{a} times {b // 10 * 10}", "#1 plus #2"
     return (resolved,)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
 
@@ -55,10 +55,11 @@ NodeFlow = Callable[[Any, Runtime[Any], RunnableConfig], Flow[Any]]
 class Node(RunnableLambda[Any, Any]):
     """A node that works synchronously and asynchronously, made of one flow; it adds no level of its own to traces."""
 
-    def __init__(self, work: NodeFlow, name: str) -> None:
-        """Make a node of a flow."""
+    def __init__(self, work: NodeFlow, name: str, inner: Runnable[Any, Any] | None = None) -> None:
+        """Make a node of a flow; ``inner`` is the graph that it runs, if any."""
 
         def call(state: Any, config: RunnableConfig) -> Any:  # noqa: ANN401 - the state of either graph
+            inner_graph = inner  # noqa: F841 - named in this body, so that drawing with xray finds it
             return run(work(state, get_runtime(), config))
 
         async def acall(state: Any, config: RunnableConfig) -> Any:  # noqa: ANN401 - the state of either graph

@@ -73,11 +73,13 @@ class ExecutePlan(RunnableLambda[Any, Any]):
         return await self._awork(input)
 
 
-def plan_run(needs: Dependencies, graph: Runnable[Any, Any], state: R2State, runtime: Runtime[Any]) -> PlanRun:
-    """The run of a state's plan."""
+def plan_run(
+    needs: Dependencies, graph: Runnable[Any, Any], state: R2State, runtime: Runtime[Any], *, shares: int = 1
+) -> PlanRun:
+    """The run of a state's plan, with one of ``shares`` equal shares of what the budget has left."""
     limits = limits_of(runtime)
     left = remaining_usd(limits, state["attempts"])
-    budget = Budget(None) if limits.budget_usd is None else Budget(limits.budget_usd, limits.budget_usd - (left or 0.0))
+    budget = Budget(None) if left is None else Budget(left / shares)
     router_usd = bill(state["attempts"]).cost_usd or 0.0
     return PlanRun(
         needs=needs,
@@ -88,6 +90,7 @@ def plan_run(needs: Dependencies, graph: Runnable[Any, Any], state: R2State, run
         query=state["query"],
         plan=state["plan"],
         allocation=state["allocation"],
+        finished={result["id"] for result in state["results"]},
     )
 
 

@@ -1,7 +1,7 @@
 """One run of one plan: from a subtask and the answers it needs to its result, sub-plans included."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -33,11 +33,12 @@ class PlanRun:
     depth: int = 0
     prefix: str = ""
     """Goes before the ids of a sub-plan's subtasks in attempts and results."""
+    finished: set[str] = field(default_factory=set)
+    """Ids of subtasks that have run."""
 
     def __post_init__(self) -> None:
         """Index the plan."""
         self._by_id = {s["id"]: s for s in self.plan["subtasks"]}
-        self._finished: set[str] = set()
 
     def subtask(self, id_: str, results: Mapping[str, SubtaskResult]) -> Flow[SubtaskResult]:
         """Run one subtask; ``results`` has those of its ancestors, by the plan's own ids."""
@@ -49,7 +50,7 @@ class PlanRun:
         config: RunnableConfig = get_config()
         final = yield Invoke(self.graph, state, config, options={"context": self.context})
         result = yield from self._finish(final)
-        self._finished.add(id_)
+        self.finished.add(id_)
         yield from records.write(self.context.store, result)
         return result
 
@@ -107,6 +108,7 @@ class PlanRun:
             allocation=suballocation,
             depth=self.depth + 1,
             prefix=final["id"] + ".",
+            finished=set(),
         )
         results = yield from inner._levels()
         last = results[subplan["subtasks"][-1]["id"]]
@@ -138,7 +140,7 @@ class PlanRun:
         """What the subtasks that have not finished are expected to cost as allocated."""
         total = 0.0
         for id_, subtask in self._by_id.items():
-            if id_ not in self._finished:
+            if id_ not in self.finished:
                 spec = self.needs.pool[self.allocation["models"][id_]]
                 seen = len(subtask["text"]) + (len(self.query) if spec.prompt_style == "instruct" else 0)
                 total += expected_usd(spec, seen // 4 + 8, min(TYPICAL_OUTPUT_TOKENS, spec.max_output_tokens))

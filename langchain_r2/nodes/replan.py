@@ -1,5 +1,7 @@
 """Node ``replan``: a subtask that is too hard for its model is decomposed in turn."""
 
+from typing import Literal
+
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
@@ -10,7 +12,7 @@ from langchain_r2.nodes.allocate import allocated
 from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, asked_text
 from langchain_r2.routers.base import AllocatorInput, DecomposerInput
 from langchain_r2.state import Evidence, SubtaskState, SubtaskUpdate
-from langchain_r2.types import Attempt, Verdict
+from langchain_r2.types import Attempt, Plan, Verdict
 
 
 def replan_node(needs: Dependencies) -> Node:
@@ -31,8 +33,8 @@ def replan_node(needs: Dependencies) -> Node:
                 )
                 made = yield Invoke(needs.decomposer, asked, config)
                 plan, attempts = made["plan"], made["attempts"]
-                if len(plan["subtasks"]) < 2:
-                    runtime.context.emit({"event": "not_replanned", "subtask_id": state["id"]})
+                if why := _unpromising(plan, state["attempts"]):
+                    runtime.context.emit({"event": "not_replanned", "subtask_id": state["id"], "reason": why})
                     evidence = Evidence(**{**state["evidence"], "replan_usd": None})
                     return SubtaskUpdate(attempts=[*state["attempts"], *attempts], evidence=evidence, subplan=None)
                 spent = bill(attempts).cost_usd or 0.0
@@ -53,3 +55,11 @@ def replan_node(needs: Dependencies) -> Node:
         return SubtaskUpdate(subplan=plan, suballocation=routed["allocation"], attempts=[*state["attempts"], *attempts])
 
     return Node(replan, "replan")
+
+
+def _unpromising(plan: Plan, tries: list[Attempt]) -> Literal["not_split", "improbable"] | None:
+    """Why a sub-plan should not run: it is one subtask again, or less likely right than an answer at hand."""
+    if len(plan["subtasks"]) < 2:
+        return "not_split"
+    best = max((a["confidence"] or 0.0 for a in tries if a["role"] == "executor"), default=0.0)
+    return "improbable" if plan["confidence"] is not None and plan["confidence"] <= best else None

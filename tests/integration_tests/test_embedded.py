@@ -37,14 +37,14 @@ def test_the_shipped_router_answers_problems_it_has_not_seen() -> None:
 
 
 def test_with_shuffled_weights_nothing_is_right(tmp_path: Path) -> None:
-    """No rule in the code does the models' work."""
+    """No rule in the code does the models' work. Few problems: a broken model writes until its limit."""
     home = tmp_path / "models"
     copytree(HOME, home)
     rng = np.random.default_rng(0)
     for file in home.rglob("model.safetensors"):
         weights = {k: rng.permutation(v.ravel()).reshape(v.shape) for k, v in load_file(file).items()}
         save_file(weights, file)
-    assert accuracy(home, DRAWN) <= 0.05
+    assert accuracy(home, DRAWN[:12]) == 0
 
 
 def test_shuffling_the_executors_alone_is_enough(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_shuffling_the_executors_alone_is_enough(tmp_path: Path) -> None:
     for name in embedded_pool().names:
         file = home / name / "model.safetensors"
         save_file({k: rng.permutation(v.ravel()).reshape(v.shape) for k, v in load_file(file).items()}, file)
-    assert accuracy(home, DRAWN) <= 0.05
+    assert accuracy(home, DRAWN[:12]) == 0
 
 
 def test_weights_are_small_and_safetensors_only() -> None:
@@ -96,7 +96,8 @@ def test_transformers_and_peft_run_the_same_router() -> None:
         for role in ("decomposer", "allocator")
     }
     decomposer = PromptedDecomposer(specs["decomposer"], max_samples=1)
-    allocator = PromptedAllocator(specs["allocator"], pool, coverage=shipped["allocator"].coverage)  # type: ignore[attr-defined]
+    coverage = shipped["allocator"].coverage  # type: ignore[attr-defined]
+    allocator = PromptedAllocator(specs["allocator"], pool, coverage=coverage, shuffle_aliases=False)
     for problem in DRAWN[:4]:
         plan = decomposer.invoke({"query": problem.query})["plan"]
         assert plan["subtasks"] == shipped["decomposer"].invoke({"query": problem.query})["plan"]["subtasks"]

@@ -54,7 +54,10 @@ def test_digits_of_written_sums_make_the_answer() -> None:
 def test_solutions_follow_the_plan_and_end_with_the_answer() -> None:
     for problem in islice(problems("train"), 200):
         lines = cot_example(problem, works=True).reply.split("\n")
-        assert [line.split(" =")[0] for line in lines[:-1]] == [s.resolved for s in problem.steps]
+        for number, (line, step) in enumerate(zip(lines[:-1], problem.steps, strict=True), 1):
+            shown = [step.text] if step.text == step.resolved else [step.text, step.resolved]
+            assert line.startswith(f"{number} : {' = '.join(shown)} = ")
+            assert line.endswith(f" {step.answer}")
         assert parse_answer(lines[-1])[0] == problem.answer
 
 

@@ -157,7 +157,7 @@ async def test_events_come_from_async_runs_too(make: Any, says: Any) -> None:
 
 def test_a_replan_that_cannot_be_split_is_an_event(make: Any, says: Any) -> None:
     events = list(make(says("a", 0.1)).graph.stream({"query": "q"}, stream_mode="custom"))
-    assert {"event": "not_replanned", "subtask_id": "1"} in events
+    assert {"event": "not_replanned", "subtask_id": "1", "reason": "not_split"} in events
 
 
 @pytest.mark.parametrize("size", [2, 64])

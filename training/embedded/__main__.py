@@ -1,7 +1,7 @@
 """``python -m training.embedded``: from nothing to the shipped models, on two cores, in stages that resume.
 
-Stages: ``pool`` (nine models; two processes, the largest alone in one), ``router`` (labels by the eight smaller models,
-base, adapters; starts as soon as those are there), ``calibrate``. A finished part is kept: ``--fresh`` starts over.
+Two processes: the largest model, then the decomposer; the other eight models, then labels by them and the allocator.
+Last, ``calibrate``. A finished part is kept: ``--fresh`` starts over.
 """
 
 import argparse
@@ -10,9 +10,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from langchain_r2.embedded.bundle import HOME
 from training.embedded.sizes import POOL
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from training.fit import FitReport
+
+LABELLED: Final = 2000
+"""Problems that the allocator learns from."""
 
 
 def main() -> None:
@@ -20,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=HOME, help="folder of the models (default: the package's)")
     parser.add_argument("--fresh", action="store_true", help="train everything again")
-    parser.add_argument("--only", help="one part: a pool model's name, router, or calibrate")
+    parser.add_argument("--only", help="one part: a pool model's name, or one of decomposer, allocator, calibrate")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on all token budgets, for a quick try")
     args = parser.parse_args()
     started = time.monotonic()
@@ -31,7 +40,7 @@ def main() -> None:
         for done in args.out.rglob("*.done"):
             done.unlink()
     largest, rest = POOL[-1].name, [size.name for size in reversed(POOL[:-1])]
-    lanes = [[largest], [*rest, "router"]]
+    lanes = [[largest, "decomposer"], [*rest, "allocator"]]
     processes = [_lane(lane, args.out, args.scale) for lane in lanes]
     codes = [p.wait() for p in processes]
     if any(codes):
@@ -61,8 +70,12 @@ def run_part(part: str, home: Path, scale: float) -> None:
         print(f"{part}: finished before")
         return
     tokenizer = write_tokenizer(home / "tokenizer")
-    if part == "router":
-        _router(home, tokenizer, scale)
+    if part == "decomposer":
+        from training.embedded.router import train_decomposer
+
+        _write_reports(home, part, train_decomposer(tokenizer, home / "router"))
+    elif part == "allocator":
+        _allocator(home, tokenizer, scale)
     elif part == "calibrate":
         from training.embedded.calibrate import write_pool, write_router
 
@@ -73,34 +86,30 @@ def run_part(part: str, home: Path, scale: float) -> None:
 
         size = next((s for s in POOL if s.name == part), None)
         if size is None:
-            sys.exit(f"no part {part!r}; parts: {', '.join([*(s.name for s in POOL), 'router', 'calibrate'])}")
+            sys.exit(
+                f"no part {part!r}; parts: {', '.join([*(s.name for s in POOL), 'decomposer', 'allocator', 'calibrate'])}"
+            )
         train_pool_model(size._replace(tokens=int(size.tokens * scale)), tokenizer, home / size.name)
     done.touch()
 
 
-def _router(home: Path, tokenizer: object, scale: float) -> None:
-    from tokenizers import Tokenizer
-
-    from training.embedded import router
+def _allocator(home: Path, tokenizer: "Tokenizer", scale: float) -> None:
     from training.embedded.labels import label
-    from training.embedded.models import load_engine, write_json
+    from training.embedded.models import load_engine
+    from training.embedded.router import train_allocator
 
-    assert isinstance(tokenizer, Tokenizer)
     engines = {s.name: load_engine(home / s.name, tokenizer) for s in POOL[:-1]}
-    labelled, histogram = label(engines, tokenizer, int(2000 * scale), models=len(POOL))
+    labelled, histogram = label(engines, tokenizer, int(LABELLED * scale), models=len(POOL))
     shares = {rank: n / sum(histogram.values()) for rank, n in histogram.items()}
     print("share of labels by rank:", {rank: round(share, 3) for rank, share in shares.items()})
-    half = len(labelled) // 2
-    reports = {}
-    for role, examples in (
-        ("decomposer", router.plan_examples("router-adapter")),
-        ("allocator", router.allocate_examples(labelled, 1, shuffle=False)),
-    ):
-        base = home / "router" / f"{role}_base"
-        reports[f"{role}_base"] = router.train_base(role, tokenizer, labelled[:half], base)
-        reports[role] = router.train_adapter(role, examples, tokenizer, base, home / "router" / role)
-    facts = {name: report.__dict__ for name, report in reports.items()}
-    write_json(home / "router" / "fit.json", {"label_shares_by_rank": shares, "problems": len(labelled), **facts})
+    reports = train_allocator(tokenizer, home / "router", labelled)
+    _write_reports(home, "allocator", reports, label_shares_by_rank=shares, problems=len(labelled))
+
+
+def _write_reports(home: Path, role: str, reports: "dict[str, FitReport]", **facts: object) -> None:
+    from training.embedded.models import write_json
+
+    write_json(home / "router" / f"{role}_fit.json", facts | {name: r.__dict__ for name, r in reports.items()})
 
 
 if __name__ == "__main__":

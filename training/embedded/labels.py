@@ -4,7 +4,6 @@ Every model answers every step (greedy, so an answer once right is right again);
 fewer runs is a later stage's. Labels are drawn from ``train`` problems only.
 """
 
-import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -67,17 +66,10 @@ def label(
     return labelled, {str(r): n for r, n in sorted(Counter(r for item in labelled for r in item.ranks).items())}
 
 
-def allocation_examples(
-    labelled: Iterable[Labelled], rng: random.Random, models: int, *, shuffle: bool
-) -> Iterator[Example]:
-    """Training texts of the allocator; with ``shuffle`` aliases and the order of the cards are drawn anew for each."""
+def allocation_examples(labelled: Iterable[Labelled], models: int) -> Iterator[Example]:
+    """Training texts of the allocator: cards in the pool's order, under fixed names."""
+    cards = [Card(name, rank, "", "", "") for rank, name in enumerate(ALIASES[:models], 1)]
     for item in labelled:
-        names, order = ALIASES[:models], list(range(1, models + 1))
-        if shuffle:
-            rng.shuffle(names)
-            rng.shuffle(order)
-        cards = [Card(name, rank, "", "", "") for name, rank in zip(names, order, strict=True)]
-        alias = {card.rank: card.alias for card in cards}
         plan = plan_lines([s.text for s in item.problem.steps])
-        reply = "\n".join(f"{i} : {alias[rank]}" for i, rank in enumerate(item.ranks, 1))
+        reply = "\n".join(f"{i} : {cards[rank - 1].alias}" for i, rank in enumerate(item.ranks, 1))
         yield Example(bare.allocate(item.problem.query, plan, cards=cards).user, reply)

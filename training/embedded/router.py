@@ -1,9 +1,9 @@
 """The embedded router: for each role a small base model and a LoRA adapter.
 
-A base learns both roles in full, the adapter its own role further. The decomposer's base saw the cards shuffled, and
-under changing names: there, a model of this size stayed at the loss of guessing, and it put all it had into plans. The
-allocator's saw them in the pool's order under fixed names, and learned to tell easy from hard. So the embedded
-allocator (``shuffle_aliases=False``) holds for pools of nine models in this order only.
+The decomposer's base learns plans, the allocator's plans and allocations, half and half; the adapter, its own role
+further. The allocator sees the cards in the pool's order under fixed names: with both drawn anew for each text, a model
+of this size stayed at the loss of guessing. So the embedded allocator (``shuffle_aliases=False``) holds for pools of
+nine models in this order only.
 """
 
 import json
@@ -26,7 +26,6 @@ from training.embedded.sizes import POOL, ROUTER
 from training.fit import FitReport, FitSettings, fit
 
 ADAPTER_TOKENS: Final = 2_000_000
-BASE_TOKENS: Final = {"decomposer": 7_000_000, "allocator": 6_000_000}
 RANK: Final = 16
 
 
@@ -35,25 +34,36 @@ def plan_examples(shard: str) -> Iterator[Example]:
     rng = random.Random(shard)
     for problem in problems("train", seed=SEED, shard=shard):
         yield plan_example(problem)
-        if rng.random() < 0.15:
-            yield finer_plan_example(random_step(rng))
-        if rng.random() < 0.15:
-            yield finer_plan_example(rng.choice(problem.steps).resolved)
+        yield finer_plan_example(random_step(rng) if rng.random() < 0.5 else rng.choice(problem.steps).resolved)
 
 
-def allocate_examples(labelled: list[Labelled], seed: int, *, shuffle: bool) -> Iterator[Example]:
+def allocate_examples(labelled: list[Labelled]) -> Iterator[Example]:
     """Texts of the allocator, without end."""
-    return allocation_examples(cycle(labelled), random.Random(seed), len(POOL), shuffle=shuffle)
+    return allocation_examples(cycle(labelled), len(POOL))
 
 
-def train_base(role: str, tokenizer: Tokenizer, labelled: list[Labelled], folder: Path) -> FitReport:
-    """Train a role's base on both roles, half and half."""
+def train_decomposer(tokenizer: Tokenizer, home: Path) -> dict[str, FitReport]:
+    """Train base and adapter of the decomposer, with single steps among the problems, as a replan asks for them."""
+    base = home / "decomposer_base"
+    fitted = train_base("decomposer", plan_examples("router-base"), tokenizer, base)
+    adapted = train_adapter("decomposer", plan_examples("router-adapter"), tokenizer, base, home / "decomposer")
+    return {"decomposer_base": fitted, "decomposer": adapted}
+
+
+def train_allocator(tokenizer: Tokenizer, home: Path, labelled: list[Labelled]) -> dict[str, FitReport]:
+    """Train base and adapter of the allocator."""
+    base = home / "allocator_base"
+    pairs = zip(plan_examples("router-base"), allocate_examples(labelled[: len(labelled) // 2]), strict=False)
+    fitted = train_base("allocator", (example for pair in pairs for example in pair), tokenizer, base)
+    adapted = train_adapter("allocator", allocate_examples(labelled), tokenizer, base, home / "allocator")
+    return {"allocator_base": fitted, "allocator": adapted}
+
+
+def train_base(role: str, examples: Iterator[Example], tokenizer: Tokenizer, folder: Path) -> FitReport:
+    """Train a role's base."""
     model = new_model(ROUTER, tokenizer.get_vocab_size())
-    shuffle = role == "decomposer"
-    plans, routes = plan_examples("router-base"), allocate_examples(labelled, SEED, shuffle=shuffle)
-    both = (example for pair in zip(plans, routes, strict=False) for example in pair)
-    settings = FitSettings(tokens=BASE_TOKENS[role], muon_lr=1e-2, seed=SEED)
-    report = fit(model, both, encoder(tokenizer), settings, f"r2-router {role} base")
+    settings = FitSettings(tokens=ROUTER.tokens, muon_lr=1e-2, seed=SEED)
+    report = fit(model, examples, encoder(tokenizer), settings, f"r2-router {role} base")
     save_model(model, folder)
     return report
 

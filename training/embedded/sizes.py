@@ -2,12 +2,12 @@
 
 Prices are those of real models of the same rank, one listing each from the table of genai-prices 0.2.3, read on
 2026-11-22. Token budgets follow the size. The two smallest answer at once, the others are taught to write work out;
-those under 0.3M parameters get more single steps (``STEPS_FIRST``), since whole problems are beyond them.
+the smaller ones get more single steps, since whole problems are beyond them.
 """
 
 from typing import Final, NamedTuple
 
-from training.arithmetic_data import STEPS_FIRST, WHOLE_PROBLEMS, Mixture
+from training.arithmetic_data import BOTH, STEPS_FIRST, WHOLE_PROBLEMS, Mixture
 
 PRICE_SOURCE: Final = "genai-prices 0.2.3"
 PRICE_DATE: Final = "2026-11-22"
@@ -38,19 +38,21 @@ POOL: Final = (
     Size("r2-mini", 2, 48, 3, True, 4_000_000, 0.05, 0.15, "gemma-3-12b-it (OpenRouter)"),
     Size("r2-small", 2, 72, 3, True, 4_000_000, 0.10, 0.22, "qwen3-14b (OpenRouter)"),
     Size("r2-medium", 2, 96, 4, True, 5_000_000, 0.14, 0.40, "qwen3-32b (OpenRouter)"),
-    Size("r2-large", 3, 96, 4, True, 5_500_000, 0.36, 0.40, "qwen-2.5-72b-instruct (OpenRouter)"),
+    Size("r2-large", 3, 96, 4, True, 7_000_000, 0.36, 0.40, "qwen-2.5-72b-instruct (OpenRouter)"),
     Size("r2-xlarge", 3, 128, 4, True, 9_000_000, 0.40, 1.30, "DeepSeek-V3 (Novita, Hugging Face)"),
-    Size("r2-max", 3, 160, 5, True, 18_000_000, 2.50, 10.00, "gpt-4o (OpenAI)"),
+    Size("r2-max", 3, 160, 5, True, 17_000_000, 2.50, 10.00, "gpt-4o (OpenAI)"),
 )
 
 ROUTER: Final = Size(
-    "r2-router", 2, 64, 2, False, 7_000_000, 0.0, 0.0, "billed as the pool model next larger in parameters"
+    "r2-router", 2, 64, 2, False, 6_000_000, 0.0, 0.0, "billed as the pool model next larger in parameters"
 )
 
 
 def mixture(size: Size) -> Mixture:
     """What a model is trained on."""
-    return WHOLE_PROBLEMS if size.layers > 2 else STEPS_FIRST
+    if size.width > 100:
+        return WHOLE_PROBLEMS
+    return BOTH if size.layers > 2 else STEPS_FIRST
 
 
 def intermediate(width: int) -> int:
