@@ -72,8 +72,8 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
             calibrated (a warning says so).
         confidence: How sure an answer must be; None: the sequence probability, uncalibrated, 0.5.
         transport: How calls are made; None: two tries.
-        execution: ``tasks``: all subtasks in one node, none waiting for a slow sibling. ``send``: every subtask a node of
-            its own, in waves that wait for their slowest; for those who want to see each in Studio.
+        execution: ``tasks``: all subtasks in one node, none waiting for a slow sibling. ``send``: every subtask a node
+            of its own, in waves that wait for their slowest; for those who want to see each in Studio.
         aggregation: How the answers of the subtasks become the answer.
         aggregator: Pool model that writes the answer with ``aggregation="llm"``; None: the middle of the MLM group.
         floor: Pool model below which nothing is reallocated downward.

@@ -86,9 +86,8 @@ def run_part(part: str, home: Path, scale: float) -> None:
 
         size = next((s for s in POOL if s.name == part), None)
         if size is None:
-            sys.exit(
-                f"no part {part!r}; parts: {', '.join([*(s.name for s in POOL), 'decomposer', 'allocator', 'calibrate'])}"
-            )
+            parts = [*(s.name for s in POOL), "decomposer", "allocator", "calibrate"]
+            sys.exit(f"no part {part!r}; parts: {', '.join(parts)}")
         train_pool_model(size._replace(tokens=int(size.tokens * scale)), tokenizer, home / size.name)
     done.touch()
 
