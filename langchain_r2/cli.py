@@ -188,32 +188,45 @@ def draw(
 def evaluate_command(
     benchmark: Annotated[str, typer.Argument(help="Name of a benchmark.")] = "arithmetic",
     *,
-    split: Annotated[str, typer.Option(help="Split to take items from.", metavar="test|wordings|longer")] = "test",
+    split: Annotated[
+        str, typer.Option(help="Splits, with commas between.", metavar="test|wordings|longer[,...]")
+    ] = "test",
     limit: Annotated[int, typer.Option(min=1, help="How many items.")] = 200,
     seed: Annotated[int, typer.Option(help="Which items.")] = 0,
     methods: Annotated[str, typer.Option(help="Methods to compare, with commas between.")] = "r2,direct,cot,fixed",
-    out: Annotated[Path, typer.Option(help="Folder for records and tables.")] = Path("eval-results"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for records and tables; with several splits, one folder for each in it.")
+    ] = Path("eval-results"),
     pool: PoolOption = "embedded",
     concurrency: Annotated[int, typer.Option(min=1, help="Most items under way at once.")] = 64,
 ) -> None:
     """Compare methods on a benchmark: accuracy and cost, with error bars."""
+    from langchain_r2.evals.benchmarks import load_items
     from langchain_r2.evals.run import evaluate
 
     with _wrong_use():
-        chosen = [name.strip() for name in methods.split(",") if name.strip()]
-        if not chosen:
-            raise BadValueError("methods", methods, "names with commas between, such as r2,direct")
-        evaluate(
-            benchmark,
-            split=split,
-            limit=limit,
-            seed=seed,
-            methods=chosen,
-            out=out,
-            pool=pool,
-            concurrency=concurrency,
-            console=Console(),
-        )
+        splits = _listed("split", split, "test,wordings")
+        for name in splits:  # a wrong name shows before the first split runs
+            load_items(benchmark, name, limit, seed)
+        for name in splits:
+            evaluate(
+                benchmark,
+                split=name,
+                limit=limit,
+                seed=seed,
+                methods=_listed("methods", methods, "r2,direct"),
+                out=out / name if len(splits) > 1 else out,
+                pool=pool,
+                concurrency=concurrency,
+                console=Console(),
+            )
+
+
+def _listed(option: str, text: str, example: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise BadValueError(option, text, f"names with commas between, such as {example}")
+    return names
 
 
 def main() -> None:

@@ -466,13 +466,20 @@ class TestEval:
             "concurrency": 3,
         }
 
-    def test_wrong_use(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(*_: object, **__: object) -> None:
-            raise BadValueError("benchmark", "x", ["arithmetic"])
+    def test_several_splits_have_a_folder_each(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        got: list[tuple[str, Path]] = []
+        monkeypatch.setattr("langchain_r2.evals.run.evaluate", lambda name, **o: got.append((o["split"], o["out"])))
+        assert run("eval", "arithmetic", "--split", "test, longer", "--out", tmp_path).exit_code == 0
+        assert got == [("test", tmp_path / "test"), ("longer", tmp_path / "longer")]
 
-        monkeypatch.setattr("langchain_r2.evals.run.evaluate", refuse)
-        assert run("eval", "x").exit_code == 2
-        assert run("eval", "x", "--methods", ",").exit_code == 2
+    @pytest.mark.parametrize(
+        "wrong", [["x"], ["--methods", ","], ["--split", ""], ["--split", "test,x"], ["--limit", "0"]]
+    )
+    def test_wrong_use_runs_nothing(self, monkeypatch: pytest.MonkeyPatch, wrong: list[str]) -> None:
+        ran: list[str] = []
+        monkeypatch.setattr("langchain_r2.evals.run.evaluate", lambda name, **_: ran.append(name))
+        assert run("eval", *wrong).exit_code == 2
+        assert ran == []
 
 
 def child_env() -> dict[str, str]:
