@@ -4,6 +4,7 @@ It routes the problems one after another with one store of records, shows in ful
 each kind, runs the strongest model step by step on the same problems, and compares the two bills.
 """
 
+import asyncio
 import time
 from itertools import islice
 from typing import Any
@@ -15,7 +16,7 @@ from langchain_r2 import create_r2_graph
 from langchain_r2.cli_view import show_run, usd
 from langchain_r2.embedded import embedded_router
 from langchain_r2.evals.benchmarks.arithmetic import Problem, grade, problems
-from langchain_r2.flow import run
+from langchain_r2.flow import arun
 from langchain_r2.ledger import Budget, bill
 from langchain_r2.parsing import parse_answer
 from langchain_r2.prompts import prompts_for
@@ -67,7 +68,7 @@ def main() -> None:
         show_run(console, state)
     console.rule("the bill, against the strongest model working step by step on the same problems")
     with console.status("running the strongest model"):
-        strong_right, strong_cost = run_strongest(router, drawn)
+        strong_right, strong_cost = asyncio.run(run_strongest(router, drawn))
     name = router["pool"].strongest.name
     console.print(f"routed:     {right}/{COUNT} right, {usd(cost)} USD, {seconds / COUNT * 1000:.0f} ms a problem")
     saved = f"the router saves {1 - cost / strong_cost:.1%}"
@@ -77,17 +78,18 @@ def main() -> None:
     )
 
 
-def run_strongest(router: Any, drawn: list[Problem]) -> tuple[int, float]:  # noqa: ANN401 - the embedded router
+async def run_strongest(router: Any, drawn: list[Problem]) -> tuple[int, float]:  # noqa: ANN401 - the embedded router
     """How many problems the strongest model gets right step by step, and what that costs in USD."""
-    spec, right, cost = router["pool"].strongest, 0, 0.0
-    for problem in drawn:
-        call = Call(
-            spec=spec, prompt=prompts_for(spec.prompt_style).cot(problem.query), role="executor", budget=Budget(None)
-        )
-        outcome = run(router["transport"].call(call))
-        cost += bill(outcome.attempts).cost_usd or 0.0
-        right += grade(parse_answer(outcome.reply.text)[0] if outcome.reply else "", problem.answer)
-    return right, cost
+    spec, transport = router["pool"].strongest, router["transport"]
+
+    async def one(problem: Problem) -> tuple[bool, float]:
+        prompt = prompts_for(spec.prompt_style).cot(problem.query)
+        outcome = await arun(transport.call(Call(spec=spec, prompt=prompt, role="executor", budget=Budget(None))))
+        answer = parse_answer(outcome.reply.text)[0] if outcome.reply else ""
+        return grade(answer, problem.answer), bill(outcome.attempts).cost_usd or 0.0
+
+    rows = await asyncio.gather(*(one(problem) for problem in drawn))
+    return sum(right for right, _ in rows), sum(cost for _, cost in rows)
 
 
 if __name__ == "__main__":
