@@ -1,4 +1,4 @@
-"""The command line: ``langchain-r2 ask | batch | draw | eval``.
+"""The command line: ``langchain-r2 ask | batch | draw | eval | serve-embedded``.
 
 Exit codes: 0 every query was answered, 2 wrong use (nothing was run), 3 some query was not answered, 130 interrupted.
 """
@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from langchain_r2._version import __version__
+from langchain_r2.cli_serve import serve_embedded
 from langchain_r2.errors import BadValueError, ConfigurationError, MissingExtraError, PoolFileError
 
 app = typer.Typer(
@@ -242,6 +243,9 @@ def _wrong_use() -> Iterator[None]:
     except ConfigurationError as error:
         _note(str(error), "red")
         raise typer.Exit(2) from error
+
+
+app.command(name="serve-embedded")(_wrong_use()(serve_embedded))
 
 
 def _note(text: str, style: str) -> None:

@@ -137,9 +137,10 @@ class InProcessChatModel(BaseChatModel):
         return Request(ids, max_tokens or self.max_tokens, warmth, self.seed if seed is None else seed)
 
     def _result(self, request: Request, written: Written, stop: list[str] | None) -> ChatResult:
-        text = self.engine.decode(written.ids)
+        text, ended = self.engine.decode(written.ids), written.finished
         for word in stop or ():
-            text = text.split(word, 1)[0]
+            text, found, _ = text.partition(word)
+            ended = ended or bool(found)
         rows = []
         for i, (logprob, near) in enumerate(zip(written.logprobs, written.alternatives, strict=True)):
             token = self.engine.token(written.ids[i]) if i < len(written.ids) else "</s>"
@@ -150,7 +151,7 @@ class InProcessChatModel(BaseChatModel):
             text,
             response_metadata={
                 "model_name": self.model_name,
-                "finish_reason": "stop" if written.finished else "length",
+                "finish_reason": "stop" if ended else "length",
                 "logprobs": {"content": rows},
             },
             usage_metadata=UsageMetadata(input_tokens=read, output_tokens=wrote, total_tokens=read + wrote),
