@@ -85,7 +85,7 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
 
     Raises:
         BadValueError: A value that is not allowed.
-        UnknownModelError: The pool has no model ``floor`` or ``aggregator``.
+        UnknownModelError: The pool has no model ``floor`` or ``aggregator``, or not the confidence's verifier.
     """
     if not isinstance(pool, ModelPool):
         raise BadValueError("pool", pool, "a ModelPool", 'Use ModelPool([...]) or ModelPool.from_toml("pool.toml").')
@@ -93,6 +93,8 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
         raise BadValueError("aggregation", aggregation, get_args(AggregationMode))
     if execution not in get_args(Execution):
         raise BadValueError("execution", execution, get_args(Execution))
+    confidence = confidence or Confidence()
+    confidence.check(pool)
     transport = transport or Transport()
     if allocator is None:
         warnings.warn(
@@ -107,7 +109,7 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
         pool=pool,
         decomposer=decomposer or PromptedDecomposer(pool.strongest, transport=transport),
         allocator=allocator,
-        confidence=confidence or Confidence(),
+        confidence=confidence,
         transport=transport,
         aggregation=aggregation,
         aggregator=pool[aggregator].name if aggregator else pool.middle("MLM").name,

@@ -70,6 +70,8 @@ class Call:
     reason: Reason = "allocated"
     temperature: float | None = None
     """None leaves it to the model."""
+    seed: int | None = None
+    """For models that take one, so that several samples of one prompt differ; None leaves it to the model."""
     top_logprobs: int = 0
     """How many alternatives per token to ask for; 0: none."""
     deadline_s: float | None = None
@@ -162,8 +164,9 @@ class Transport:
             if name in known:
                 options[name] = call.spec.max_output_tokens
                 break
-        if call.temperature is not None and "temperature" in known:
-            options["temperature"] = call.temperature
+        for name in ("temperature", "seed"):
+            if (value := getattr(call, name)) is not None and name in known:
+                options[name] = value
         if call.top_logprobs and "logprobs" in call.spec.capabilities:
             options |= {"logprobs": True, "top_logprobs": call.top_logprobs}
         config: RunnableConfig = {**(call.config or {})}

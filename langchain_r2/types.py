@@ -1,6 +1,6 @@
 """The records that runs are made of: plain JSON data with string keys, safe in any checkpointer and over HTTP."""
 
-from typing import Literal
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -37,7 +37,7 @@ First tries: ``allocated`` (by the allocator), ``default_route`` (the allocator 
 ``low_confidence``, ``invalid_output``, ``truncated``, ``refused``, ``unreachable``. Downward: ``record`` (the model's
 record on this kind of subtask says that one step cheaper will do), ``budget`` (what is left cannot pay for the plan as
 allocated). Acceptance: ``confident``, ``no_signal`` (the model gives no confidence). Best effort: ``top_of_pool``,
-``attempts_used``, ``budget``.
+``attempts_used``, ``budget``. ``no_signal`` sends upward where the model is known to be wrong more often than right.
 """
 
 ParseOutcome = Literal["clean", "repaired", "malformed"]
@@ -82,6 +82,8 @@ class Attempt(TypedDict):
     direction: Direction
     reason: Reason
     confidence: float | None
+    signal: NotRequired[str]
+    """What the confidence was read from; absent where there is none."""
     input_tokens: int
     cached_input_tokens: int
     output_tokens: int

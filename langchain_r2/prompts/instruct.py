@@ -60,6 +60,12 @@ def aggregate(query: str, answers: Mapping[str, str]) -> Prompt:
     return Prompt(f"Task: {_data(query)}\n{facts}", f"Write the answer of the task from its parts. {_DATA} {_ANSWER}")
 
 
+def verify(task: str, answer: str) -> Prompt:
+    """An answer, of which the model is to say whether it is right; ``task`` is what the answer's author was shown."""
+    system = f"Is the proposed answer right? {_DATA} Reply with one word: yes or no."
+    return Prompt(f"Task: {_data(task)}\nProposed answer: {_data(answer)}", system)
+
+
 def _data(text: str) -> str:
     """Text between tags that it cannot close itself."""
     return f"<data>{text.replace('</data', '< /data')}</data>"

@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from langchain_r2.confidence import (
@@ -18,6 +18,7 @@ from langchain_r2.confidence import (
     quantile,
     sequence,
 )
+from langchain_r2.confidence.evaluation import calibrated, held_out_probabilities, threshold_for
 from langchain_r2.errors import BadValueError
 from langchain_r2.testing import scripted_message
 from langchain_r2.transport import Reply, read_reply
@@ -186,3 +187,96 @@ def test_auroc_is_the_share_of_pairs_in_order(items: list[tuple[int, bool]]) -> 
 )
 def test_expected_calibration_error(probabilities: list[float], right: list[bool], expected: float) -> None:
     assert expected_calibration_error(probabilities, right) == pytest.approx(expected)
+
+
+def test_first_token_entropy_is_low_where_one_token_is_likely() -> None:
+    def undecided(*shares: float) -> float | None:
+        first = {str(i): math.log(p) for i, p in enumerate(shares)}
+        return Confidence(signal="first_token_entropy")(Reply("x", "stop", (-0.1, -9.0), (first, {})), "m")
+
+    assert undecided(1.0) == pytest.approx(1.0)
+    assert undecided(0.5, 0.5) == pytest.approx(0.5)
+    assert undecided(0.9) == pytest.approx(math.exp(0.9 * math.log(0.9) + 0.1 * math.log(0.1)))  # the rest counts too
+
+
+def test_first_token_entropy_needs_alternatives() -> None:
+    assert Confidence(signal="first_token_entropy")(reply(-0.1), "m") is None
+
+
+def test_a_calibration_for_another_signal_is_not_used() -> None:
+    confidence = Confidence(
+        calibrations={"m": Calibration(slope=0.0, intercept=0.0, signal="agreement", threshold=0.9)}
+    )
+    assert confidence(reply(-3.0), "m") == pytest.approx(math.exp(-3))
+    assert confidence.threshold_for("m", signal="sequence") == 0.5
+
+
+def test_a_kind_of_subtask_goes_before_its_model() -> None:
+    confidence = Confidence(
+        calibrations={"m": Calibration(slope=0.0, intercept=0.0, threshold=0.6)},
+        kinds={"m": {"sums": Calibration(slope=0.0, intercept=9.0, threshold=0.7, accuracy=0.4)}},
+    )
+    assert confidence(reply(-3.0), "m", "sums") == pytest.approx(1.0, abs=1e-3)
+    assert confidence(reply(-3.0), "m", "other") == 0.5
+    thresholds = [confidence.threshold_for(m, k) for m, k in [("m", "sums"), ("m", "other"), ("x", "sums")]]
+    assert thresholds == [0.7, 0.6, 0.5]
+    assert [confidence.trusts("m", k) for k in ("sums", "other")] == [False, True]
+
+
+class TestEvaluation:
+    def test_a_signal_that_tells_is_usable_and_measured_on_held_out_items(self) -> None:
+        rng = random.Random(1)
+        signals = [rng.uniform(-6, 0) for _ in range(400)]
+        right = [rng.random() < 1 / (1 + math.exp(-(1.5 * x + 3.0))) for x in signals]
+        found = calibrated(signals, right, signal="sequence", target=0.9)
+        assert not found.weak
+        assert found.auroc_interval is not None
+        assert found.auroc is not None
+        assert 0.5 < found.auroc_interval[0] < found.auroc < found.auroc_interval[1] < 1
+        assert found.threshold is not None
+        accepted = [r for s, r in zip(signals, right, strict=True) if found(s) >= found.threshold]
+        assert sum(accepted) / len(accepted) == pytest.approx(0.9, abs=0.04)
+        assert found.accuracy == sum(right) / 400
+
+    def test_a_signal_without_information_is_weak(self) -> None:
+        rng = random.Random(2)
+        right = [rng.random() < 0.6 for _ in range(80)]
+        assert calibrated([rng.random() for _ in right], right, signal="sequence", target=0.9).weak
+
+    @pytest.mark.parametrize(("wrong", "weak"), [(0, True), (4, True), (5, False), (20, False), (36, True)])
+    def test_some_of_both_kinds_are_needed(self, wrong: int, weak: bool) -> None:
+        right = [i >= wrong for i in range(40)]
+        found = calibrated([float(r) - 1 for r in right], right, signal="sequence", target=0.9)
+        assert (found.weak, found.accuracy) == (weak, (40 - wrong) / 40)
+
+    def test_replies_without_a_signal_count_for_the_accuracy_alone(self) -> None:
+        found = calibrated([None, None, -1.0], [True, True, False], signal="sequence", target=0.9)
+        assert (found.weak, found.accuracy, found.items) == (True, pytest.approx(2 / 3), 1)
+
+    @given(st.lists(st.tuples(st.floats(-20, 0), st.booleans()), min_size=12, max_size=40), st.integers(0, 11))
+    def test_no_item_has_a_say_in_its_own_held_out_probability(self, items: list[tuple[float, bool]], at: int) -> None:
+        signals, right = [s for s, _ in items], [r for _, r in items]
+        assume(5 <= sum(right) <= len(right) - 5)
+        higher = [s + 1 if i == at else s for i, s in enumerate(signals)]
+        before, after = held_out_probabilities(signals, right)[at], held_out_probabilities(higher, right)[at]
+        assert 0 <= before <= after <= 1  # a fit that had seen a wrong item rise could go down
+
+    @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40), st.floats(0.05, 0.95))
+    def test_a_threshold_keeps_its_promise_where_it_can(self, items: list[tuple[float, bool]], target: float) -> None:
+        probabilities, right = [p for p, _ in items], [r for _, r in items]
+        cut = threshold_for(probabilities, right, target)
+        taken = [r for p, r in items if p >= cut.threshold]
+        assert cut.accepted == len(taken) / len(items)
+        if cut.threshold != target:
+            assert len(taken) >= 5
+            assert cut.precision is not None
+            assert cut.precision >= target
+            lower = [p for p in probabilities if p < cut.threshold]
+            for p in lower:  # no lower one keeps it
+                more = [r for q, r in items if q >= p]
+                assert sum(more) / len(more) < target
+
+    @pytest.mark.parametrize("target", [0.0, 1.0, -1.0])
+    def test_the_target_is_a_share(self, target: float) -> None:
+        with pytest.raises(BadValueError, match="target"):
+            calibrated([0.0], [True], signal="sequence", target=target)

@@ -1,50 +1,10 @@
-"""How sure a reply is to be right: a signal from token probabilities, calibrated to a probability.
-
-METHOD: the signal is a setting, because which one tells right from wrong differs by task (for arithmetic the
-probability of the whole sequence does best, the 0.4-quantile of the DoT predecessor is far weaker). Token probabilities
-are kept in order, never in a mapping keyed by token.
-"""
+"""From a signal to a probability: Platt scaling, and how well it does."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from langchain_r2.errors import BadValueError
-from langchain_r2.transport import Reply
-
-Signal = Callable[[Sequence[float]], float]
-"""From the log-probabilities of the written tokens, in order, to one log-probability."""
-
-
-def sequence(logprobs: Sequence[float]) -> float:
-    """Log-probability of the whole text: the default."""
-    return math.fsum(logprobs)
-
-
-def minimum(logprobs: Sequence[float]) -> float:
-    """Log-probability of the least likely token."""
-    return min(logprobs, default=0.0)
-
-
-def quantile(alpha: float) -> Signal:
-    """The alpha-quantile of the tokens' log-probabilities (Eq. 7 of the paper; DoT used 0.4)."""
-    if not 0 <= alpha <= 1:
-        raise BadValueError("alpha", alpha, "a number from 0 to 1")
-
-    def signal(logprobs: Sequence[float]) -> float:
-        if not logprobs:
-            return 0.0
-        ordered = sorted(logprobs)
-        place = alpha * (len(ordered) - 1)
-        low = math.floor(place)
-        high = min(low + 1, len(ordered) - 1)
-        return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
-
-    return signal
-
-
-SIGNALS: Final[dict[str, Signal]] = {"sequence": sequence, "minimum": minimum, "quantile_0.4": quantile(0.4)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +13,24 @@ class Calibration:
 
     slope: float
     intercept: float
+    signal: str | None = None
+    """The signal that it was fitted on: it is used for no other. None: for whichever the confidence reads."""
     auroc: float | None = None
     """How well the signal told right from wrong on the data it was fitted on."""
+    auroc_interval: tuple[float, float] | None = None
+    """Its 95 % bootstrap interval."""
+    weak: bool = False
+    """Whether the signal is too weak to route on: then it counts as none, and the accuracy alone decides."""
+    accuracy: float | None = None
+    """Share of the items that the model got right."""
     ece: float | None = None
-    """Expected calibration error on held-out data."""
+    """Expected calibration error on held-out data; from :func:`fit` alone, on the data it was fitted on."""
+    threshold: float | None = None
+    """Least confidence to accept; None: the one of the :class:`Confidence`."""
+    precision: float | None = None
+    """Share of right ones among the held-out items accepted at the threshold."""
+    accepted: float | None = None
+    """Share of the held-out items accepted at the threshold."""
     items: int = 0
     data_sha256: str = ""
 
@@ -64,38 +38,6 @@ class Calibration:
         """The calibrated probability."""
         z = self.slope * max(signal, -1e6) + self.intercept
         return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Confidence:
-    """Confidence in a reply.
-
-    Without a calibration for a model the signal's own probability is used, which is usually too high or too low.
-    """
-
-    signal: str = "sequence"
-    """Name in :data:`SIGNALS`."""
-    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
-    """Per model name."""
-    threshold: float = 0.5
-    """Least confidence that is accepted."""
-
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        if self.signal not in SIGNALS:
-            raise BadValueError("signal", self.signal, SIGNALS)
-        if not 0 <= self.threshold <= 1:
-            raise BadValueError("threshold", self.threshold, "a number from 0 to 1")
-
-    def __call__(self, reply: Reply, model: str) -> float | None:
-        """Probability that the reply is right; None where the model gives no token probabilities."""
-        if not reply.token_logprobs:
-            return None
-        if not all(math.isfinite(p) for p in reply.token_logprobs):
-            return 0.0  # no probability at all is no confidence
-        value = SIGNALS[self.signal](reply.token_logprobs)
-        calibration = self.calibrations.get(model)
-        return calibration(value) if calibration else math.exp(min(0.0, value))
 
 
 def fit(signals: Sequence[float], right: Sequence[bool], *, steps: int = 200) -> Calibration:
