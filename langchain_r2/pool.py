@@ -1,15 +1,14 @@
 """The pool: which models there are, in which order and groups, at which prices, and how to reach each."""
 
 import dataclasses
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from langchain_core.language_models import BaseChatModel
-from pydantic import SecretStr
 
-from langchain_r2.errors import BadValueError, MissingExtraError, UnknownModelError
+from langchain_r2.clients import openai_compatible, provider_model, without_retries
+from langchain_r2.errors import BadValueError, UnknownModelError
 from langchain_r2.types import Group
 
 PromptStyle = Literal["instruct", "bare"]
@@ -74,6 +73,8 @@ class ModelSpec:
     price: Price
     base_url: str | None = None
     """Address of an OpenAI-compatible server."""
+    base_url_env: str | None = None
+    """Environment variable that holds that address; where it is not set, ``base_url`` is taken."""
     api_key_env: str | None = None
     """Environment variable that holds the key for ``base_url``; None sends no real key."""
     group: Group | None = None
@@ -119,21 +120,22 @@ class ModelSpec:
         """The chat model, with all retries of its own off: :mod:`langchain_r2.transport` owns them.
 
         Raises:
+            BadValueError: An environment variable that it needs is not set.
             MissingExtraError: The package that speaks to this endpoint is not installed.
         """
         if isinstance(self.model, BaseChatModel):
-            return _without_retries(self.model)
-        if self.base_url is not None:
-            return _openai_compatible(self)
-        try:
-            from langchain.chat_models import init_chat_model
-        except ImportError as error:
-            raise MissingExtraError(f"model {self.model!r} of {self.name!r}", "agents") from error
-        try:
-            model: BaseChatModel = init_chat_model(self.model, max_retries=0)
-        except ImportError as error:
-            raise MissingExtraError(f"model {self.model!r} of {self.name!r} ({error})", "openai") from error
-        return model
+            return without_retries(self.model)
+        logprobs = "logprobs" in self.capabilities
+        if self.base_url is None and self.base_url_env is None:
+            return provider_model(self.name, self.model, logprobs=logprobs)
+        return openai_compatible(
+            self.name,
+            self.model,
+            base_url=self.base_url,
+            base_url_env=self.base_url_env,
+            api_key_env=self.api_key_env,
+            logprobs=logprobs,
+        )
 
 
 class ModelPool:
@@ -280,41 +282,6 @@ def _price_jumps(models: Sequence[ModelSpec]) -> list[Group]:
 def _price_key(price: Price) -> tuple[float, float]:
     unknown = float("inf")
     return (unknown if price.output is None else price.output, unknown if price.input is None else price.input)
-
-
-_CLIENTS: Final = frozenset({"client", "async_client", "root_client", "root_async_client"})
-"""Fields that hold what the constructor builds with the number of retries in it."""
-
-
-def _without_retries(model: BaseChatModel) -> BaseChatModel:
-    retries = getattr(model, "max_retries", 0)
-    return model if retries == 0 else _rebuilt(model)
-
-
-def _rebuilt(model: BaseChatModel) -> BaseChatModel:
-    """The same model made anew with ``max_retries=0``: clients are built at construction, so a copy would keep them."""
-    fields: Mapping[str, Any] = {k: getattr(model, k) for k in model.model_fields_set if k not in _CLIENTS}
-    return type(model)(**{**fields, "max_retries": 0})
-
-
-def _openai_compatible(spec: ModelSpec) -> BaseChatModel:
-    try:
-        from langchain_openai import ChatOpenAI
-    except ImportError as error:
-        raise MissingExtraError(f"model {spec.name!r} at {spec.base_url}", "openai") from error
-    key = os.environ.get(spec.api_key_env, "") if spec.api_key_env else "none"
-    if not key:
-        raise BadValueError(
-            f"environment variable {spec.api_key_env}", "", f"the key for model {spec.name!r}", "Set it."
-        )
-    return ChatOpenAI(
-        model=str(spec.model),
-        base_url=spec.base_url,
-        api_key=SecretStr(key),
-        max_retries=0,
-        logprobs="logprobs" in spec.capabilities or None,
-        stream_usage=True,
-    )
 
 
 __all__ = ["FREE", "Grouping", "ModelPool", "ModelSpec", "Price", "PromptStyle"]

@@ -26,9 +26,10 @@ The form, weakest model first::
     input = "unknown"           # stated to be unknown: its calls have an unknown cost, never 0
     output = "unknown"
 
-All keys of a model are fields of :class:`~langchain_r2.pool.ModelSpec`, but for ``embedded``. Every model states a
-price; ``price = "unknown"`` says that none of it is known. A price given to an embedded model replaces all of its own.
-Without ``cached_input``, or with ``"unknown"`` for it, cached input tokens cost as much as others.
+All keys of a model are fields of :class:`~langchain_r2.pool.ModelSpec`, but for ``embedded``. A model without a price
+has the list price of :mod:`langchain_r2.prices`, if its table knows the model; else it must state one, and
+``price = "unknown"`` says that none of it is known. A price given to an embedded model replaces all of its own. Without
+``cached_input``, or with ``"unknown"`` for it, cached input tokens cost as much as others.
 """
 
 import dataclasses
@@ -38,14 +39,21 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, get_args
-from urllib.parse import urlsplit
 
+from langchain_r2.clients import is_address
 from langchain_r2.errors import BadValueError, MissingPriceError, PoolFileError
 from langchain_r2.pool import Grouping, ModelPool, ModelSpec, Price, PromptStyle
+from langchain_r2.prices import known_price
 from langchain_r2.types import Group
 
 EMBEDDED: Final = "embedded"
 """What stands for the embedded pool where a pool file could be named."""
+
+POOLS: Final = Path(__file__).parent / "pools"
+"""The files that are shipped: ``template.toml``, and those that a name stands for."""
+
+PRESETS: Final = (EMBEDDED, "paper")
+"""Names that stand for a pool where a pool file could be named."""
 
 
 class _Kind(NamedTuple):
@@ -70,6 +78,9 @@ def _one_of(words: Iterable[str]) -> _Kind:
 
 _TEXT: Final = _Kind("a text that is not empty", lambda v: isinstance(v, str) and bool(v.strip()))
 _COUNT: Final = _Kind("a whole number from 1 up", lambda v: _is_int(v) and v >= 1)
+_VARIABLE: Final = _Kind(
+    "the name of an environment variable", lambda v: isinstance(v, str) and bool(re.fullmatch(r"[A-Za-z_]\w*", v))
+)
 _AMOUNT: Final = _Kind(
     'USD per million tokens, a number from 0 to 1,000,000, or "unknown"',
     lambda v: v == "unknown" or (_is_number(v) and 0 <= v < 1e6),
@@ -102,26 +113,17 @@ _EMBEDDED_KEYS: Final[Mapping[str, _Kind]] = {
 _MODEL_KEYS: Final[Mapping[str, _Kind]] = {
     **{key: kind for key, kind in _EMBEDDED_KEYS.items() if key != "embedded"},
     "model": _TEXT,
-    "base_url": _Kind("an http or https address without a password", lambda v: isinstance(v, str) and _is_address(v)),
-    "api_key_env": _Kind(
-        "the name of an environment variable", lambda v: isinstance(v, str) and bool(re.fullmatch(r"[A-Za-z_]\w*", v))
-    ),
+    "base_url": _Kind("an http or https address without a password", lambda v: isinstance(v, str) and is_address(v)),
+    "base_url_env": _VARIABLE,
+    "api_key_env": _VARIABLE,
     "parameters": _COUNT,
     "context_tokens": _COUNT,
     "capabilities": _Kind("a list of texts", lambda v: isinstance(v, list) and all(_TEXT.check(c) for c in v)),
     "prompt_style": _one_of(get_args(PromptStyle)),
 }
 _SECRET: Final = re.compile(r"(.*_)?(api_?key|secret|password)|((api|access|auth|bearer)_)?(key|token)")
-_HIDDEN: Final = frozenset({"api_key_env", "base_url"})
+_HIDDEN: Final = frozenset({"api_key_env", "base_url", "base_url_env"})
 """Keys whose wrong value may be a secret: it is not shown."""
-
-
-def _is_address(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc
 
 
 class _Place(NamedTuple):
@@ -177,13 +179,17 @@ def load_pool(path: str) -> ModelPool:
 
 
 def resolve_pool(text: str) -> ModelPool:
-    """The embedded pool for ``"embedded"``, else the pool of the file with that path.
+    """The pool for a name in :data:`PRESETS`, else that of the file with that path.
+
+    ``"paper"`` are the nine models of the paper; the file that it stands for says what they need.
 
     Raises:
         PoolFileError: The file cannot be read, or something in it is wrong.
         MissingPriceError: A model without a stated price.
     """
-    return _embedded_pool() if text == EMBEDDED else load_pool(text)
+    if text == EMBEDDED:
+        return _embedded_pool()
+    return load_pool(str(POOLS / f"{text}.toml") if text in PRESETS else text)
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -191,7 +197,8 @@ def _read(path: str) -> dict[str, Any]:
         # utf-8-sig: some editors put a byte order mark first, which TOML does not allow.
         return tomllib.loads(Path(path).read_bytes().decode("utf-8-sig"))
     except FileNotFoundError as error:
-        raise PoolFileError(path, "there is no such file", f'Give the path of a TOML file, or "{EMBEDDED}".') from error
+        hint = f"Give the path of a TOML file, or {' or '.join(PRESETS)}."
+        raise PoolFileError(path, "there is no such file", hint) from error
     except IsADirectoryError as error:
         raise PoolFileError(path, "it is a directory", "Give the path of a TOML file in it.") from error
     except UnicodeDecodeError as error:
@@ -214,16 +221,16 @@ def _spec(place: _Place, row: Mapping[str, Any]) -> ModelSpec:
             if key not in given:
                 hint = 'A model has name, model and price; an embedded one embedded = "..." instead.'
                 raise place.error(f"{key} is missing", hint)
-        if "price" not in given:
-            raise MissingPriceError(given["name"], "price")
         _check_endpoint(place, given)
+        if "price" not in given:
+            given["price"] = _list_price(given)
         return ModelSpec(**{**given, "capabilities": frozenset(given.get("capabilities", ()))})
     except BadValueError as error:
         raise place.error(str(error).rstrip(".")) from error
 
 
 def _check_endpoint(place: _Place, given: Mapping[str, Any]) -> None:
-    if "base_url" in given:
+    if "base_url" in given or "base_url_env" in given:
         return
     if "api_key_env" in given:
         hint = "Leave it out: without base_url the provider's package finds its key itself."
@@ -232,6 +239,15 @@ def _check_endpoint(place: _Place, given: Mapping[str, Any]) -> None:
     if not provider or not model:
         hint = "For an OpenAI-compatible server, add base_url."
         raise place.error(f'model is {given["model"]!r:.200}; allowed: "provider:model"', hint)
+
+
+def _list_price(given: Mapping[str, Any]) -> Price:
+    """The price of a model that states none. With ``base_url_env`` it could be anybody's: that has none."""
+    length = {key: given[key] for key in ("context_tokens",) if key in given}
+    found = None if "base_url_env" in given else known_price(given["model"], base_url=given.get("base_url"), **length)
+    if found is None:
+        raise MissingPriceError(given["name"], "price")
+    return found
 
 
 def _price(place: _Place, model: str, value: Any) -> Price:  # noqa: ANN401 - any TOML value

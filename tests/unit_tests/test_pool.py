@@ -1,13 +1,14 @@
 """Pools, prices and how chat models are made."""
 
 import math
+import sys
 from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
 
 from langchain_r2 import FREE, ModelPool, ModelSpec, Price
-from langchain_r2.errors import BadValueError, UnknownModelError
+from langchain_r2.errors import BadValueError, MissingExtraError, UnknownModelError
 from langchain_r2.testing import ScriptedChatModel, scripted_pool
 from langchain_r2.types import Group
 
@@ -252,3 +253,17 @@ def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch, value: str | No
 
 def test_an_endpoint_without_a_key_needs_none() -> None:
     assert made("served-name", base_url="http://localhost:1/v1").root_client.api_key == "none"
+
+
+def test_a_provider_and_a_model_are_made_by_init_chat_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    model = made("openai:some-model", capabilities=frozenset({"logprobs"}))
+    assert type(model).__name__ == "ChatOpenAI"
+    assert (model.model_name, model.root_client.max_retries, model.logprobs) == ("some-model", 0, True)
+    assert made("openai:some-model").logprobs is None
+
+
+def test_a_provider_whose_package_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "langchain_openai", None)
+    with pytest.raises(MissingExtraError, match=r"'openai:some-model' of 'm9'.*langchain-r2\[openai\]"):
+        made("openai:some-model", name="m9")

@@ -240,3 +240,59 @@ def test_embedded_stands_for_the_embedded_pool(load: Loader, tmp_path: Path, mon
     monkeypatch.setattr(langchain_r2.embedded, "embedded_pool", absent)
     with pytest.raises(PoolFileError, match=r"python -m training\.embedded"):
         resolve_pool("embedded")
+
+
+def test_paper_stands_for_the_nine_models_of_the_paper() -> None:
+    pool = resolve_pool("paper")
+    assert [m.group for m in pool] == ["SLM"] * 3 + ["MLM"] * 3 + ["LLM"] * 3
+    assert pool.names[0] == "qwen2.5-0.5b"
+    assert pool.names[-2:] == ("deepseek-v3", "gpt-4o")
+    assert all(m.base_url_env and m.api_key_env for m in pool)
+    text = (pool_file.POOLS / "paper.toml").read_text()
+    assert "UNTRIED" in text
+    for spec in pool:  # what has to be set is said at the top
+        assert all(str(name) in text.split("[[models]]")[0] for name in (spec.base_url_env, spec.api_key_env))
+
+
+def test_the_template_loads_and_shows_every_key() -> None:
+    pool = load_pool(str(pool_file.POOLS / "template.toml"))
+    assert pool.names == ("small", "large")
+    text = (pool_file.POOLS / "template.toml").read_text()
+    keys = {*pool_file._MODEL_KEYS, "embedded"} - {"parameters"}
+    assert [key for key in keys if f"{key} = " not in text] == []
+
+
+def test_a_missing_price_of_a_known_model_is_looked_up(load: Loader) -> None:
+    price = load('[[models]]\nname = "a"\nmodel = "openai:gpt-4o"')["a"].price
+    assert (price.input, price.output) == (2.5, 10.0)
+    assert "genai-prices" in price.source
+    assert price.date
+
+
+def test_a_model_whose_address_may_be_anybodys_has_no_list_price(load: Loader) -> None:
+    file = '[[models]]\nname = "a"\nmodel = "gpt-4o"\nbase_url = "https://api.openai.com/v1"'
+    assert load(file)["a"].price.input == 2.5
+    with pytest.raises(MissingPriceError):
+        load(f'{file}\nbase_url_env = "MY_URL"')
+
+
+class TestAddressFromTheEnvironment:
+    FILE = MODEL.replace("openai:small", "served") + '    base_url_env = "R2_TEST_URL"\n'
+
+    def test_it_wins_over_the_one_in_the_file(self, load: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+        pytest.importorskip("langchain_openai")
+        spec = load(self.FILE + '    base_url = "http://localhost:1/v1"')["a"]
+        monkeypatch.delenv("R2_TEST_URL", raising=False)
+        assert str(spec.chat_model().root_client.base_url) == "http://localhost:1/v1/"  # type: ignore[attr-defined]
+        monkeypatch.setenv("R2_TEST_URL", "http://localhost:2/v1")
+        assert str(spec.chat_model().root_client.base_url) == "http://localhost:2/v1/"  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("value", ["", "sk-made-up", "http://me:sk-made-up@host/v1"])
+    def test_without_one_the_error_names_the_variable(
+        self, load: Loader, monkeypatch: pytest.MonkeyPatch, value: str
+    ) -> None:
+        pytest.importorskip("langchain_openai")
+        monkeypatch.setenv("R2_TEST_URL", value)
+        with pytest.raises(ConfigurationError, match=r"R2_TEST_URL.*localhost:8000") as caught:
+            load(self.FILE)["a"].chat_model()
+        assert "sk-made" not in str(caught.value)

@@ -1,0 +1,104 @@
+"""Builds the chat models that a pool names, with all retries of their own off: the transport owns them."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from langchain_core.language_models import BaseChatModel
+from pydantic import SecretStr
+
+from langchain_r2.errors import BadValueError, MissingExtraError
+
+_CLIENTS: Final = frozenset({"client", "async_client", "root_client", "root_async_client"})
+"""Fields that hold what the constructor builds with the number of retries in it."""
+
+
+def without_retries(model: BaseChatModel) -> BaseChatModel:
+    """The same model made anew with ``max_retries=0``: clients are built at construction, so a copy would keep them."""
+    if getattr(model, "max_retries", 0) == 0:
+        return model
+    fields: Mapping[str, Any] = {k: getattr(model, k) for k in model.model_fields_set if k not in _CLIENTS}
+    return type(model)(**{**fields, "max_retries": 0})
+
+
+def provider_model(name: str, model: str, *, logprobs: bool) -> BaseChatModel:
+    """The chat model for ``"provider:model"``.
+
+    Args:
+        name: The model's name in the pool, for messages.
+        model: As ``init_chat_model`` reads it.
+        logprobs: Whether to ask for token probabilities in every call.
+
+    Raises:
+        MissingExtraError: The package that speaks to this provider is not installed.
+    """
+    try:
+        from langchain.chat_models import init_chat_model
+    except ImportError as error:
+        raise MissingExtraError(f"model {model!r} of {name!r}", "agents") from error
+    options: dict[str, Any] = {"logprobs": True} if logprobs else {}
+    try:
+        made: BaseChatModel = init_chat_model(model, max_retries=0, **options)
+    except ImportError as error:
+        raise MissingExtraError(f"model {model!r} of {name!r} ({error})", "openai") from error
+    return made
+
+
+def openai_compatible(
+    name: str, model: str, *, base_url: str | None, base_url_env: str | None, api_key_env: str | None, logprobs: bool
+) -> BaseChatModel:
+    """The chat model for a name on an OpenAI-compatible server.
+
+    Args:
+        name: The model's name in the pool, for messages.
+        model: The name that the server knows.
+        base_url: The server's address; with ``base_url_env`` the one to take where the variable is not set.
+        base_url_env: Environment variable that holds the address.
+        api_key_env: Environment variable that holds the key; None sends no real key.
+        logprobs: Whether to ask for token probabilities in every call.
+
+    Raises:
+        BadValueError: A variable is not set, or holds no address.
+        MissingExtraError: langchain-openai is not installed.
+    """
+    try:
+        from langchain_openai import ChatOpenAI
+    except ImportError as error:
+        raise MissingExtraError(f"model {name!r} at an OpenAI-compatible server", "openai") from error
+    key = os.environ.get(api_key_env, "") if api_key_env else "none"
+    if not key:
+        raise BadValueError(f"environment variable {api_key_env}", "", f"the key for model {name!r}", "Set it.")
+    return ChatOpenAI(
+        model=model,
+        base_url=address(name, base_url, base_url_env),
+        api_key=SecretStr(key),
+        max_retries=0,
+        logprobs=logprobs or None,
+        stream_usage=True,
+    )
+
+
+def address(name: str, base_url: str | None, base_url_env: str | None) -> str:
+    """The address of a model's server.
+
+    Raises:
+        BadValueError: The variable is not set and there is no other address, or it holds none.
+    """
+    found = os.environ.get(base_url_env, "") if base_url_env else ""
+    if not found and base_url:
+        return base_url
+    if not is_address(found):  # what it holds is not shown: it may be a key
+        problem = "something else" if found else ""
+        allowed = f"the address of the server of model {name!r}, such as http://localhost:8000/v1"
+        raise BadValueError(f"environment variable {base_url_env}", problem, allowed, "Set it.")
+    return found
+
+
+def is_address(value: str) -> bool:
+    """Whether a text is an http or https address without a password in it."""
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc
