@@ -1,6 +1,7 @@
 """The command that serves the embedded models over HTTP, with a pool file that reaches them."""
 
 import contextlib
+import dataclasses
 import json
 from typing import Annotated
 
@@ -33,25 +34,28 @@ def serve_embedded(
 
 def pool_toml(pool: ModelPool, url: str) -> str:
     """A pool file for the models of a pool, served by their names at an address."""
-    tables = [f"name = {json.dumps(f'{pool.name} over HTTP')}"]
+    tables = [f"name = {_toml(f'{pool.name} over HTTP')}"]
     for spec in pool:
         rows = {
-            "name": json.dumps(spec.name),
-            "model": json.dumps(spec.name),
-            "base_url": json.dumps(url),
-            "prompt_style": json.dumps(spec.prompt_style),
-            "capabilities": json.dumps(sorted(spec.capabilities)),
-            "context_tokens": str(spec.context_tokens),
-            "max_output_tokens": str(spec.max_output_tokens),
-            "skills": json.dumps(spec.skills),
-            "price": _price(spec.price),
+            "name": spec.name,
+            "model": spec.name,
+            "base_url": url,
+            "prompt_style": spec.prompt_style,
+            "capabilities": sorted(spec.capabilities),
+            "context_tokens": spec.context_tokens,
+            "max_output_tokens": spec.max_output_tokens,
+            "skills": spec.skills,
         }
-        tables.append("\n".join(["", "[[models]]", *(f"{key} = {value}" for key, value in rows.items())]))
+        lines = [f"{key} = {_toml(value)}" for key, value in rows.items()]
+        tables.append("\n".join(["", "[[models]]", *lines, f"price = {_price(spec.price)}"]))
     return "\n".join(tables)
 
 
 def _price(price: Price) -> str:
-    usd = {key: getattr(price, key) for key in ("input", "output", "cached_input")}
-    rows = [f"{key} = {json.dumps('unknown' if value is None else value)}" for key, value in usd.items()]
-    rows += [f"{key} = {json.dumps(getattr(price, key))}" for key in ("source", "date")]
-    return f"{{ {', '.join(rows)} }}"
+    usd = {key: "unknown" if usd is None else usd for key, usd in dataclasses.asdict(price).items()}
+    return f"{{ {', '.join(f'{key} = {_toml(value)}' for key, value in usd.items())} }}"
+
+
+def _toml(value: object) -> str:
+    """A text, a number or a list of texts: TOML writes them as JSON does."""
+    return json.dumps(value, ensure_ascii=False)
