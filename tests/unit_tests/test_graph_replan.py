@@ -57,6 +57,25 @@ async def test_a_replan_is_billed(make: Any, run: Any) -> None:
     assert all(a["cost_usd"] for a in output["attempts"])
 
 
+@pytest.mark.parametrize(("probability", "direction"), [(0.3, "replan"), (0.1, "upward"), (0.05, "upward")])
+async def test_a_sub_plan_has_to_be_likelier_right_than_the_answer_at_hand(
+    make: Any, run: Any, probability: float, direction: str
+) -> None:
+    """The hard subtask's own answer is 0.1 likely."""
+    made = make(unless_hard, "answer: done", plan=HARD["plan"], prices=STEEP)
+
+    def sub_plan(prompt: str) -> Any:
+        if "<data>hard" not in prompt:
+            return str(HARD["plan"])
+        return scripted_message("1: part a\n2: part b of #1", prompt, probability)
+
+    made.router.script = sub_plan
+    output = await run(made.graph, {"query": "q"})
+    last = [a for a in output["attempts"] if a["role"] == "executor"][-1]
+    assert last["direction"] == direction
+    assert bool(output["results"][1]["parts"]) == (direction == "replan")
+
+
 async def test_a_subtask_that_cannot_be_split_climbs(make: Any, tries: Any, run: Any) -> None:
     made = make(
         unless_hard, lambda p: scripted_message("answer: strong", p), **{**HARD, "replans": {"hard": "1: #query"}}
