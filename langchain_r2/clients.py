@@ -31,7 +31,8 @@ def provider_model(name: str, model: str, *, logprobs: bool) -> BaseChatModel:
         logprobs: Whether to ask for token probabilities in every call.
 
     Raises:
-        MissingExtraError: The package that speaks to this provider is not installed.
+        BadValueError: The package that speaks to this provider is not installed; the message has its name.
+        MissingExtraError: langchain or langchain-openai is not installed.
     """
     try:
         from langchain.chat_models import init_chat_model
@@ -41,7 +42,10 @@ def provider_model(name: str, model: str, *, logprobs: bool) -> BaseChatModel:
     try:
         made: BaseChatModel = init_chat_model(model, max_retries=0, **options)
     except ImportError as error:
-        raise MissingExtraError(f"model {model!r} of {name!r} ({error})", "openai") from error
+        if model.startswith("openai:"):
+            raise MissingExtraError(f"model {model!r} of {name!r}", "openai") from error
+        allowed = "a model whose provider's package is installed"
+        raise BadValueError(f"model of {name!r}", model, allowed, f"{error}") from error
     return made
 
 

@@ -1,26 +1,26 @@
 """From model text to plans, allocations and answers; every result says whether it was clean, repaired or malformed."""
 
 import heapq
-import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from langchain_r2.json_text import PlanRow, allocation_rows, find_json, plan_rows, whole_json
 from langchain_r2.types import ParseOutcome, Subtask
 
 QUERY_REFERENCE: Final = "#query"
 """In a subtask's text, stands for the query itself: the plan ``1: #query`` means "do not decompose"."""
 
 _REFERENCE = re.compile(r"#\s?([A-Za-z0-9_](?:[A-Za-z0-9_.]{0,38}[A-Za-z0-9_])?)")
-_CLEAN_LINE = re.compile(r"\s*([0-9]{1,4})\s*:\s*(\S.*?)\s*")
+# Matched against whole lines without space around them. None of these may take more than linear time: models write
+# anything, and a pattern that could be matched in many ways would stop the program.
+_CLEAN_LINE = re.compile(r"([0-9]{1,4})\s*:\s*(\S.*)")
 _LOOSE_LINE = re.compile(
-    r"\s*(?:[-*>]\s*)?(?:\*\*)?(?:(?:sub-?task|step|task)\s*)?#?([0-9]{1,4})\s*[.:)\]-]+(?:\*\*)?\s*(\S.*?)\s*",
-    re.IGNORECASE,
+    r"(?:[-*>]\s*)?(?:\*\*)?(?:(?:sub-?task|step|task)\s*)?#?([0-9]{1,4})\s*[.:)\]-]+(?:\*\*)?\s*(\S.*)", re.IGNORECASE
 )
-_NEEDS = re.compile(
-    r"\s*[(\[]\s*(?:needs|depends on|after)\s*:?\s*((?:#?\s*[\w.]+\s*(?:,|and)?\s*)+)[)\]]\s*$", re.IGNORECASE
-)
+_NEEDS = re.compile(r"[(\[]\s*(?:needs|depends on|after)\b([#\w.,:\s]+)[)\]]", re.IGNORECASE)
 _ANSWER = re.compile(r"\banswer\s*:\s*", re.IGNORECASE)
+_THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _MAX_TEXT: Final = 100_000
 """Model text beyond this many characters is not looked at."""
 
@@ -42,19 +42,20 @@ class ParsedAllocation(NamedTuple):
     problem: str | None
 
 
-def parse_plan(text: str, *, max_subtasks: int) -> ParsedPlan:
+def parse_plan(text: str, *, max_subtasks: int, structured: bool = False) -> ParsedPlan:
     """Read a plan: one line ``1: text`` per subtask, ``#1`` in a text referring to an earlier answer.
 
-    JSON (a list of texts or of objects with ``text`` and ``depends_on``), bullets, bold numbers and prose around the
-    lines are repaired. Numbers that a text refers to become dependencies.
+    JSON (a list of texts or of objects with ``text`` and ``depends_on``), code fences, bullets, bold numbers, thoughts
+    in ``<think>`` tags and prose around the lines are repaired. Numbers that a text refers to become dependencies.
 
     Args:
         text: What the decomposer wrote.
         max_subtasks: A plan of more is unusable.
+        structured: Whether the form asked for was ``{"subtasks": [text, ...]}`` instead of lines.
     """
     if len(text) > _MAX_TEXT:
         return ParsedPlan([], "malformed", f"too_long: {len(text)} characters > {_MAX_TEXT}")
-    rows, outcome = _plan_rows(text)
+    rows, outcome = _plan_rows(text, structured=structured)
     if not rows:
         return ParsedPlan([], "malformed", "unparsable")
     if len(rows) > max_subtasks:
@@ -62,7 +63,7 @@ def parse_plan(text: str, *, max_subtasks: int) -> ParsedPlan:
     return _linked(rows, outcome)
 
 
-def _linked(rows: list[tuple[str, str, list[str]]], outcome: ParseOutcome) -> ParsedPlan:
+def _linked(rows: list[PlanRow], outcome: ParseOutcome) -> ParsedPlan:
     """The plan of some rows (id, text, stated dependencies): dependencies found and checked, subtasks in order."""
     ids = [row[0] for row in rows]
     if len(set(ids)) < len(ids):
@@ -142,15 +143,18 @@ def renumbered(subtasks: Sequence[Subtask]) -> list[str]:
     return texts
 
 
-def parse_allocation(text: str, *, subtask_ids: Sequence[str], aliases: Sequence[str]) -> ParsedAllocation:
-    """Read an allocation: one line ``1: alias`` per subtask; JSON objects and bullets are repaired.
+def parse_allocation(
+    text: str, *, subtask_ids: Sequence[str], aliases: Sequence[str], structured: bool = False
+) -> ParsedAllocation:
+    """Read an allocation: one line ``1: alias`` per subtask; JSON, bullets and what else plans have are repaired.
 
     Args:
         text: What the allocator wrote.
         subtask_ids: The plan's subtasks.
         aliases: The names that it could choose from.
+        structured: Whether the form asked for was ``{"1": alias, ...}`` instead of lines.
     """
-    rows, outcome = _allocation_rows(text[:_MAX_TEXT])
+    rows, outcome = _allocation_rows(text[:_MAX_TEXT], structured=structured)
     by_lower = {alias.lower(): alias for alias in aliases}
     known: dict[str, str] = {}
     unknown: list[str] = []
@@ -183,65 +187,43 @@ def parse_answer(text: str) -> tuple[str, ParseOutcome]:
     return (whole, "repaired") if whole else ("", "malformed")
 
 
-def find_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
-    """The first JSON object or array in a text, or None."""
-    decoder = json.JSONDecoder()
-    for match in list(re.finditer(r"[\[{]", text))[:50]:
-        try:
-            return decoder.raw_decode(text, match.start())[0]
-        except (ValueError, RecursionError):
-            continue
-    return None
-
-
-def _plan_rows(text: str) -> tuple[list[tuple[str, str, list[str]]], ParseOutcome]:
-    """Rows of (id, text, stated dependencies)."""
-    lines = [line for line in text.strip().splitlines() if line.strip()]
+def _plan_rows(text: str, *, structured: bool) -> tuple[list[PlanRow], ParseOutcome]:
+    value = whole_json(text) if structured else None
+    if isinstance(value, dict) and list(value) == ["subtasks"]:
+        return [_row(*row) for row in plan_rows(value)], "clean"
+    lines = _lines(text)
     matches = [_CLEAN_LINE.fullmatch(line) for line in lines]
     if lines and all(matches):
-        return [_row(m[1], m[2]) for m in matches if m], "clean"
+        return [_row(m[1], m[2]) for m in matches if m], "repaired" if structured else "clean"
+    said = _THINKING.sub("", text)
     # Numbered lines come first: JSON may stand inside a subtask's text.
-    rows = [_row(m[1], m[2]) for m in map(_LOOSE_LINE.fullmatch, lines) if m]
-    if not rows or text.lstrip("`jsonJSON \n").startswith(("[", "{")):
-        rows = _plan_rows_from_json(find_json(text)) or rows
+    rows = [_row(m[1], m[2]) for m in map(_LOOSE_LINE.fullmatch, _lines(said)) if m]
+    if not rows or said.lstrip("`jsonJSON \n").startswith(("[", "{")):
+        rows = [_row(*row) for row in plan_rows(find_json(said))] or rows
     return rows, "repaired" if rows else "malformed"
 
 
-def _row(id_: str, body: str) -> tuple[str, str, list[str]]:
-    needs = _NEEDS.search(body)
-    if not needs:
-        return id_, body, []
-    stated = [w for w in re.findall(r"[\w.]+", needs[1]) if w.lower() != "and"]
-    return id_, body[: needs.start()].strip() or body, stated
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _plan_rows_from_json(value: Any) -> list[tuple[str, str, list[str]]]:  # noqa: ANN401 - any JSON value
-    if isinstance(value, dict):
-        value = next((value[k] for k in ("subtasks", "plan", "steps") if isinstance(value.get(k), list)), None)
-    if not isinstance(value, list):
-        return []
-    rows: list[tuple[str, str, list[str]]] = []
-    for number, item in enumerate(value, 1):
-        if isinstance(item, str) and item.strip():
-            rows.append((str(number), item.strip(), []))
-        elif isinstance(item, dict):
-            body = next((item[k] for k in ("text", "subtask", "task", "question") if isinstance(item.get(k), str)), "")
-            stated: Any = next((item[k] for k in ("depends_on", "needs", "dependencies") if item.get(k)), [])
-            needs = stated if isinstance(stated, list) else [stated]
-            if body.strip():
-                rows.append((str(item.get("id", number)), body.strip(), [str(n).lstrip("#") for n in needs]))
-    return rows
+def _row(id_: str, body: str, stated: Sequence[str] = ()) -> PlanRow:
+    """A row whose text no longer ends with what it needs."""
+    needs = list(stated)
+    while (start := max(body.rfind("("), body.rfind("["))) > 0 and (found := _NEEDS.fullmatch(body, start)):
+        needs += [w for w in re.findall(r"[\w.]+", found[1]) if w.lower() != "and"]
+        body = body[:start].rstrip()
+    return id_, body, needs
 
 
-def _allocation_rows(text: str) -> tuple[list[tuple[str, str]], ParseOutcome]:
-    lines = [line for line in text.strip().splitlines() if line.strip()]
+def _allocation_rows(text: str, *, structured: bool) -> tuple[list[tuple[str, str]], ParseOutcome]:
+    value = whole_json(text) if structured else None
+    if isinstance(value, dict) and all(isinstance(model, str) for model in value.values()):
+        return allocation_rows(value), "clean"
+    lines = _lines(text)
     matches = [_CLEAN_LINE.fullmatch(line) for line in lines]
     if lines and all(matches):
-        return [(m[1], m[2]) for m in matches if m], "clean"
-    value = find_json(text)
-    if isinstance(value, dict):
-        pairs = value.get("models", value.get("allocation", value))
-        if isinstance(pairs, dict):
-            return [(str(k), v) for k, v in pairs.items() if isinstance(v, str)], "repaired"
-    rows = [(m[1], m[2]) for m in map(_LOOSE_LINE.fullmatch, lines) if m]
+        return [(m[1], m[2]) for m in matches if m], "repaired" if structured else "clean"
+    said = _THINKING.sub("", text)
+    rows = allocation_rows(find_json(said)) or [(m[1], m[2]) for m in map(_LOOSE_LINE.fullmatch, _lines(said)) if m]
     return rows, "repaired" if rows else "malformed"

@@ -2,19 +2,21 @@
 
 import json
 import string
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from langchain_r2.json_text import find_json
 from langchain_r2.parsing import (
     ancestors,
-    find_json,
     parse_allocation,
     parse_answer,
     parse_plan,
     references,
+    renumbered,
     resolve,
     topological_order,
 )
@@ -47,6 +49,17 @@ def rows(text: str, max_subtasks: int = 32) -> list[tuple[str, str, list[str]]]:
         pytest.param(
             '{"steps": [{"task": "find a"}, {"task": "double #1", "needs": [1]}]}', "repaired", id="json-needs"
         ),
+        pytest.param('{"1": "find a", "2": "double #1"}', "repaired", id="json-by-number"),
+        pytest.param('{"plan": {"1": "find a", "2": "double\\n#1"}}', "repaired", id="json-with-a-line-break"),
+        pytest.param('Sure!\n```json\n["find a", "double #1",]\n```\nDone.', "repaired", id="json-trailing-comma"),
+        pytest.param(
+            '[{"step": 1, "description": "find a"}, {"step": 2, "description": "double #1"}]',
+            "repaired",
+            id="json-descriptions",
+        ),
+        pytest.param("```\n1: find a\n2: double #1\n```", "repaired", id="lines-fenced"),
+        pytest.param("<think>\n1: no\n2: not so\n</think>\n1: find a\n2: double #1", "repaired", id="thoughts"),
+        pytest.param('<think>["no"]</think>["find a", "double #1"]', "repaired", id="thoughts-before-json"),
     ],
 )
 def test_a_plan_is_read(text: str, outcome: str) -> None:
@@ -89,6 +102,7 @@ def test_a_reference_in_other_digits_is_a_dependency_or_the_plan_is_unusable(dig
         pytest.param("", "unparsable", id="empty"),
         pytest.param(" \n\t ", "unparsable", id="blank"),
         pytest.param("I cannot help with that.", "unparsable", id="prose"),
+        pytest.param("<think>\n1: a\n2: b", "unparsable", id="thoughts-without-end"),
         pytest.param("[]", "unparsable", id="empty-json"),
         pytest.param('{"subtasks": []}', "unparsable", id="no-subtasks"),
         pytest.param('[{"depends_on": []}]', "unparsable", id="json-without-text"),
@@ -169,6 +183,15 @@ def test_ancestors_are_nearest_first_and_once() -> None:
         pytest.param("1 : A\n2 : `C`.", {"1": "a", "2": "c"}, "clean", None, id="case-and-quotes"),
         pytest.param('{"1": "a", "2": "c"}', {"1": "a", "2": "c"}, "repaired", None, id="json"),
         pytest.param('{"models": {"1": "a", "2": "c"}}', {"1": "a", "2": "c"}, "repaired", None, id="json-nested"),
+        pytest.param('["a", "c"]', {"1": "a", "2": "c"}, "repaired", None, id="json-in-order"),
+        pytest.param(
+            '```json\n{"allocations": [{"subtask": 2, "model": "c"}, {"subtask": "#1", "model": "A"}]}\n```',
+            {"1": "a", "2": "c"},
+            "repaired",
+            None,
+            id="json-objects-fenced",
+        ),
+        pytest.param("<think>1: c</think>1: a\n2: c", {"1": "a", "2": "c"}, "repaired", None, id="thoughts"),
         pytest.param("Sure:\n- 1: a\n- 2: c", {"1": "a", "2": "c"}, "repaired", None, id="bullets"),
         pytest.param("1: a\n2: c\n3: a", {"1": "a", "2": "c"}, "clean", None, id="a-line-too-many"),
         pytest.param("1: a\n1: c\n2: c", {"1": "a", "2": "c"}, "clean", None, id="the-first-of-two-lines"),
@@ -204,13 +227,85 @@ def test_answers(text: str, expected: tuple[str, str]) -> None:
     assert parse_answer(text) == expected
 
 
-@pytest.mark.parametrize(("text", "value"), [("a {b} [1, 2]", [1, 2]), ("{", None), ("", None), ("[" * 5000, None)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("a {b} [1, 2]", [1, 2]), ("{", None), ("", None), ("[" * 5000, None), ("x [1,\n] y", [1])]
+)
 def test_find_json(text: str, value: Any) -> None:
     assert find_json(text) == value
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1: x (needs " + "a" * 50_000,
+        "1: x " + "(needs " * 10_000,
+        "1: x (needs" + " " * 50_000,
+        "1: x" + " (needs 2)" * 9_000,
+        "1: x" + " " * 90_000 + "y",
+        "1:" * 40_000,
+        "<think>" * 10_000,
+        "[" * 50_000,
+        "{" * 50_000,
+        "answer" + " " * 90_000,
+        "1: " + "#" * 90_000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_no_text_takes_long(text: str) -> None:
+    started = time.process_time()
+    parse_plan(text, max_subtasks=9)
+    parse_allocation(text, subtask_ids=["1"], aliases=["a"])
+    parse_answer(text)
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ('{"subtasks": ["find a", "double #1"]}', "clean"),
+        ('```json\n{"subtasks": ["find a", "double #1"]}\n```', "repaired"),
+        ('["find a", "double #1"]', "repaired"),
+        ("1: find a\n2: double #1", "repaired"),
+        ('{"subtasks": ["find a", "dou', "malformed"),
+    ],
+)
+def test_where_json_was_asked_for_only_that_form_is_clean(text: str, outcome: str) -> None:
+    parsed = parse_plan(text, max_subtasks=9, structured=True)
+    assert parsed.outcome == outcome
+    assert [(s["id"], s["text"], s["depends_on"]) for s in parsed.subtasks] == ([] if outcome == "malformed" else TWO)
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"), [('{"1": "a", "2": "c"}', "clean"), ('{"models": {"1": "a", "2": "c"}}', "repaired"),
+                          ("1: a\n2: c", "repaired"), ('{"1": "a"', "malformed")],
+)  # fmt: skip
+def test_where_json_was_asked_for_only_that_allocation_is_clean(text: str, outcome: str) -> None:
+    parsed = parse_allocation(text, subtask_ids=["1", "2"], aliases=["a", "c"], structured=True)
+    assert parsed.outcome == outcome
+    assert parsed.aliases == ({} if outcome == "malformed" else {"1": "a", "2": "c"})
+
+
 pieces = st.sampled_from(
-    ["1: a", "2: #1", "#", "3. b (needs 1)", "[", '{"text": "x"}', "]", "\n", ":", "answer:", "**", "٣: x"]
+    [
+        "1: a",
+        "2: #1",
+        "#",
+        "3. b (needs 1)",
+        "[",
+        '{"text": "x"}',
+        ",",
+        "]",
+        "\n",
+        ":",
+        "answer:",
+        "**",
+        "٣: x",
+        "```",
+        "<think>",
+        "</think>",
+        '{"1": "a"}',
+        '{"subtasks": ["a", "#1"]}',
+    ]  # fmt: skip
 )
 noise = st.one_of(st.text(), st.lists(pieces, max_size=12).map("\n".join), st.lists(pieces, max_size=12).map("".join))
 values = st.recursive(
@@ -218,9 +313,9 @@ values = st.recursive(
 )
 
 
-@given(noise | values.map(json.dumps), st.integers(1, 5))
-def test_any_text_gives_a_usable_plan_or_a_problem(text: str, bound: int) -> None:
-    parsed = parse_plan(text, max_subtasks=bound)
+@given(noise | values.map(json.dumps), st.integers(1, 5), st.booleans())
+def test_any_text_gives_a_usable_plan_or_a_problem(text: str, bound: int, structured: bool) -> None:
+    parsed = parse_plan(text, max_subtasks=bound, structured=structured)
     assert (parsed.problem is None) is bool(parsed.subtasks)
     assert len(parsed.subtasks) <= bound
     seen: set[str] = set()
@@ -231,15 +326,37 @@ def test_any_text_gives_a_usable_plan_or_a_problem(text: str, bound: int) -> Non
         seen.add(subtask["id"])
 
 
+ids = st.sampled_from("123ab")
+parts = st.sampled_from(
+    ["find", "#1", "#2", "#a", "#query", "(needs 1)", "(needs a)", "[", "\n", "2: x", "- 1: z", "# 1"]
+)
+item = st.fixed_dictionaries(
+    {"id": ids, "text": st.lists(parts, min_size=1, max_size=4).map(" ".join), "needs": st.lists(ids, max_size=2)}
+)
+plans = st.lists(item, max_size=4, unique_by=lambda i: str(i["id"])).map(json.dumps)
+
+
+@given(noise | plans)
+def test_a_plan_that_is_shown_and_read_again_stays_the_same(text: str) -> None:
+    first = parse_plan(text, max_subtasks=32).subtasks
+    shown = plan_lines(renumbered(first))
+    again = parse_plan(shown, max_subtasks=32).subtasks
+    place = {s["id"]: str(i) for i, s in enumerate(first, 1)}
+    assert {s["id"]: set(s["depends_on"]) for s in again} == {
+        place[s["id"]]: {place[d] for d in s["depends_on"]} for s in first
+    }
+    assert plan_lines(renumbered(again)) == shown
+
+
 @given(noise)
 def test_any_text_gives_an_answer_or_is_malformed(text: str) -> None:
     answer, outcome = parse_answer(text)
     assert bool(answer) is (outcome != "malformed")
 
 
-@given(noise | values.map(json.dumps))
-def test_any_text_gives_a_whole_allocation_or_a_problem(text: str) -> None:
-    parsed = parse_allocation(text, subtask_ids=["1", "2"], aliases=["a", "x"])
+@given(noise | values.map(json.dumps), st.booleans())
+def test_any_text_gives_a_whole_allocation_or_a_problem(text: str, structured: bool) -> None:
+    parsed = parse_allocation(text, subtask_ids=["1", "2"], aliases=["a", "x"], structured=structured)
     assert set(parsed.aliases.values()) <= {"a", "x"}
     assert (parsed.problem is None) is (parsed.outcome != "malformed")
     assert parsed.problem is not None or set(parsed.aliases) == {"1", "2"}

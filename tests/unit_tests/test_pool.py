@@ -264,6 +264,11 @@ def test_a_provider_and_a_model_are_made_by_init_chat_model(monkeypatch: pytest.
 
 
 def test_a_provider_whose_package_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "langchain_openai", None)
+    def absent(model: str, **_: object) -> None:
+        raise ImportError(f"pip install the package of {model}")
+
+    monkeypatch.setattr("langchain.chat_models.init_chat_model", absent)
     with pytest.raises(MissingExtraError, match=r"'openai:some-model' of 'm9'.*langchain-r2\[openai\]"):
         made("openai:some-model", name="m9")
+    with pytest.raises(BadValueError, match=r"'m9' is 'anthropic:x'.*pip install the package of anthropic:x"):
+        made("anthropic:x", name="m9")
