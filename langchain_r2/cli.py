@@ -1,4 +1,4 @@
-"""The command line: ``langchain-r2 ask | batch | draw | eval | serve-embedded``.
+"""The command line: ``langchain-r2 ask | batch | draw | eval | calibrate | serve-embedded``.
 
 Exit codes: 0 every query was answered, 2 wrong use (nothing was run), 3 some query was not answered, 130 interrupted.
 """
@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from langchain_r2._version import __version__
+from langchain_r2.cli_calibrate import calibrate
 from langchain_r2.cli_serve import serve_embedded
 from langchain_r2.errors import BadValueError, ConfigurationError, MissingExtraError, PoolFileError
 
@@ -38,7 +39,7 @@ BudgetOption = Annotated[
 
 
 def build_graph(pool: str, *, check: bool = True) -> Any:  # noqa: ANN401 - a compiled graph; importing its type is slow
-    """Make the router graph for a pool.
+    """Make the router graph for a pool; for a pool file with the calibration that lies beside it, if any.
 
     Args:
         pool: ``embedded`` or the path of a pool file.
@@ -47,6 +48,8 @@ def build_graph(pool: str, *, check: bool = True) -> Any:  # noqa: ANN401 - a co
     Raises:
         ConfigurationError: The pool cannot be loaded, or one of its models cannot be built.
     """
+    from langchain_r2.calibrate.routing import calibrated_router, summary
+    from langchain_r2.confidence.file import CalibrationFile, calibration_path
     from langchain_r2.graph import create_r2_graph
     from langchain_r2.pool_file import EMBEDDED, resolve_pool
 
@@ -63,6 +66,11 @@ def build_graph(pool: str, *, check: bool = True) -> Any:  # noqa: ANN401 - a co
         except Exception as error:
             problem = f"model {spec.name!r} cannot be made: {type(error).__name__}: {error}"
             raise PoolFileError(pool, problem) from error
+    calibration = calibration_path(pool)
+    if calibration.is_file():
+        router = calibrated_router(models, calibration)
+        _note(f"calibration {calibration}: {summary(models, router['pool'], CalibrationFile.read(calibration))}", "")
+        return create_r2_graph(**router)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         graph = create_r2_graph(models)
@@ -245,6 +253,7 @@ def _wrong_use() -> Iterator[None]:
         raise typer.Exit(2) from error
 
 
+app.command()(_wrong_use()(calibrate))
 app.command(name="serve-embedded")(_wrong_use()(serve_embedded))
 
 

@@ -56,8 +56,9 @@ class Confidence:
             raise BadValueError("signal", self.signal, ALL_SIGNALS)
         if not 0 <= self.threshold <= 1:
             raise BadValueError("threshold", self.threshold, "a number from 0 to 1")
-        if isinstance(self.samples, bool) or not isinstance(self.samples, int) or not 0 <= self.samples <= 100:
-            raise BadValueError("samples", self.samples, "a whole number from 0 to 100")
+        count: object = self.samples
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= 100:
+            raise BadValueError("samples", count, "a whole number from 0 to 100")
         if not 0 < self.temperature <= 2:
             raise BadValueError("temperature", self.temperature, "a number above 0, at most 2")
         if self.samples and self.verifier:

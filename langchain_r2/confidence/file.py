@@ -94,3 +94,8 @@ class CalibrationFile(BaseModel):
             Path(path).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise BadValueError("calibration file", str(path), "a path that can be written", str(error)) from error
+
+
+def calibration_path(pool: str) -> Path:
+    """Where the calibration of a pool is: beside its file, or in the current folder for a pool that has none."""
+    return Path(pool).with_suffix(".calibration.json")

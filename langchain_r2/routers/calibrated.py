@@ -8,10 +8,11 @@ in place.
 from langchain_core.runnables import RunnableConfig
 
 from langchain_r2.confidence import Confidence
+from langchain_r2.confidence.asking import read
 from langchain_r2.errors import BadValueError, BudgetError
 from langchain_r2.flow import Flow
 from langchain_r2.ledger import Budget
-from langchain_r2.parsing import resolve
+from langchain_r2.parsing import parse_answer, resolve
 from langchain_r2.pool import ModelPool
 from langchain_r2.prompts import prompts_for
 from langchain_r2.routers.base import AllocatorInput, AllocatorOutput, FlowRunnable
@@ -77,25 +78,33 @@ class CalibratedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
                 config=config,
                 subtask_id=f"{within}.{subtask['id']}" if within else subtask["id"],
                 direction="replan" if within else "initial",
+                top_logprobs=self.confidence.top_logprobs,
                 deadline_s=value.get("deadline_s"),
             )
-            confidence: float | None = None
-            try:
-                outcome = yield from self._transport.call(call)
-            except BudgetError:
-                note = "budget"
-            else:
-                attempts += outcome.attempts
-                if outcome.reply is None:
-                    note = f"call_failed: {type(outcome.error).__name__}"
-                else:
-                    confidence = self.confidence(outcome.reply, self.evaluator.name)
-                    attempts[-1]["confidence"] = confidence
-                    note = note or ("no_signal" if confidence is None else None)
+            confidence, rows, problem = yield from self._judge(call)
+            attempts += rows
+            note = note or problem
             group = self._difficulty(confidence)
             models[subtask["id"]] = self.pool.middle(group).name if group else self.default_route
             reasons[subtask["id"]] = "allocated" if group else "default_route"
         return AllocatorOutput(allocation=Allocation(models=models, reasons=reasons, note=note), attempts=attempts)
+
+    def _judge(self, call: Call) -> Flow[tuple[float | None, list[Attempt], str | None]]:
+        """The evaluation model's confidence in a subtask, the calls it took, and why there is none."""
+        try:
+            outcome = yield from self._transport.call(call)
+        except BudgetError:
+            return None, [], "budget"
+        if outcome.reply is None:
+            return None, outcome.attempts, f"call_failed: {type(outcome.error).__name__}"
+        answer, _ = parse_answer(outcome.reply.text)
+        reading, asked = yield from read(
+            self.confidence, outcome.reply, answer, call, kind=None, pool=self.pool, transport=self._transport
+        )
+        confidence = self.confidence.probability(reading, self.evaluator.name)
+        if reading is not None and confidence is not None:
+            outcome.attempts[-1]["confidence"], outcome.attempts[-1]["signal"] = confidence, reading.signal
+        return confidence, [*outcome.attempts, *asked], None if confidence is not None else "no_signal"
 
     def _difficulty(self, confidence: float | None) -> Group | None:
         if confidence is None:

@@ -251,7 +251,8 @@ class TestEvaluation:
 
     def test_replies_without_a_signal_count_for_the_accuracy_alone(self) -> None:
         found = calibrated([None, None, -1.0], [True, True, False], signal="sequence", target=0.9)
-        assert (found.weak, found.accuracy, found.items) == (True, pytest.approx(2 / 3), 1)
+        assert (found.weak, found.items) == (True, 1)
+        assert found.accuracy == pytest.approx(2 / 3)
 
     @given(st.lists(st.tuples(st.floats(-20, 0), st.booleans()), min_size=12, max_size=40), st.integers(0, 11))
     def test_no_item_has_a_say_in_its_own_held_out_probability(self, items: list[tuple[float, bool]], at: int) -> None:

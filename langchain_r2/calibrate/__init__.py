@@ -1,0 +1,5 @@
+"""Calibrating a pool: its models are asked checkable subtasks; confidence, order and routing follow."""
+
+from langchain_r2.calibrate.routing import CalibratedRouter, calibrated_router, reordered
+
+__all__ = ["CalibratedRouter", "calibrated_router", "reordered"]
