@@ -10,6 +10,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -23,6 +24,8 @@ from langchain_r2.errors import RejectedError
 
 MAX_BATCH: Final = 64
 """Most texts that are continued at once."""
+GATHER_S: Final = 0.001
+"""How long a batch waits for one more call; a call that comes alone is answered so much later."""
 TOP: Final = 12
 """How many alternatives per written token are kept."""
 
@@ -166,7 +169,7 @@ _Job = tuple[list[BaseMessage], dict[str, Any], "Future[_Answered]"]
 
 
 class _Worker:
-    """Answers a model's calls on a thread of its own: all that wait when it looks form the next batch."""
+    """Answers a model's calls on a thread of its own: those that come shortly after one another form a batch."""
 
     def __init__(self, model: InProcessChatModel) -> None:
         self._model = model
@@ -182,8 +185,9 @@ class _Worker:
     def _serve(self) -> None:
         while True:
             batch = [self._jobs.get()]
-            while len(batch) < MAX_BATCH and not self._jobs.empty():
-                batch.append(self._jobs.get())
+            with suppress(queue.Empty):
+                while len(batch) < MAX_BATCH:
+                    batch.append(self._jobs.get(timeout=GATHER_S))
             live: list[tuple[Request, Future[_Answered]]] = []
             for messages, options, future in batch:
                 if future.set_running_or_notify_cancel():

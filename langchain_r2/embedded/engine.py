@@ -7,7 +7,7 @@ models of at most a million parameters. A test holds this against transformers' 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from langchain_r2.in_process import TOP, Request, Written
 Floats = npt.NDArray[np.floating[Any]]
 """In fact float32: numpy's types lose the width in arithmetic."""
 Ints = npt.NDArray[np.int64]
+
+_GROWTH: Final = 32
+"""Places by which the cache of keys and values grows: most texts end long before their limit."""
 
 
 class _Layer(NamedTuple):
@@ -79,36 +82,42 @@ class Llama:
         written = [Written([], [], [], False) for _ in requests]
         live = list(range(len(requests)))
         rngs = [np.random.default_rng(r.seed) for r in requests]
-        cache = self._new_cache(len(requests), room)
+        cache = self._new_cache(len(requests), min(room, longest + _GROWTH))
         at, step = 0, tokens
         while live:
+            if at + step.shape[1] > cache[0][0].shape[2]:
+                cache = [(_longer(k, at, room), _longer(v, at, room)) for k, v in cache]
             hidden = self._forward(step, pad, cache, at)[:, -1]
             at += step.shape[1]
             logprobs = _log_softmax(hidden @ self.embedding.T)
             chosen = self._choose(logprobs, [requests[i] for i in live], [rngs[i] for i in live])
+            ended = self._append([written[i] for i in live], chosen, logprobs)
             keep = []
             for row, index in enumerate(live):
-                if not self._append(written, index, int(chosen[row]), logprobs[row], requests[index], at >= room):
+                if ended[row]:
+                    written[index] = written[index]._replace(finished=True)
+                elif at < room and len(written[index].ids) < requests[index].max_new_tokens:
                     keep.append(row)
             if len(keep) < len(live):
                 live, pad, chosen = [live[r] for r in keep], pad[keep], chosen[keep]
-                cache = [(k[keep], v[keep]) for k, v in cache]
+                cache = [(k[keep], v[keep]) for k, v in cache] if live else cache
             step = chosen[:, None]
         return written
 
-    def _append(
-        self, written: list[Written], index: int, token: int, logprobs: Floats, request: Request, full: bool
-    ) -> bool:
-        """Add a token to a text; True when the text ends with it."""
-        text = written[index]
-        top = np.argpartition(-logprobs, TOP)[:TOP]
-        text.logprobs.append(float(logprobs[token]))
-        text.alternatives.append({int(t): float(logprobs[t]) for t in top[np.argsort(-logprobs[top])]})
-        if token == self.eos:
-            written[index] = text._replace(finished=True)
-            return True
-        text.ids.append(token)
-        return full or len(text.ids) >= request.max_new_tokens
+    def _append(self, texts: Sequence[Written], chosen: Ints, logprobs: Floats) -> list[bool]:
+        """Add to each text its next token; True per text that ends with it."""
+        top = np.argpartition(-logprobs, TOP, axis=1)[:, :TOP]
+        near = np.take_along_axis(logprobs, top, axis=1)
+        order = np.argsort(-near, axis=1)
+        ids, values = (np.take_along_axis(a, order, axis=1).tolist() for a in (top, near))
+        own = np.take_along_axis(logprobs, chosen[:, None], axis=1)[:, 0].tolist()
+        tokens: list[int] = chosen.tolist()
+        for row, (text, token) in enumerate(zip(texts, tokens, strict=True)):
+            text.logprobs.append(own[row])
+            text.alternatives.append(dict(zip(ids[row], values[row], strict=True)))
+            if token != self.eos:
+                text.ids.append(token)
+        return [token == self.eos for token in tokens]
 
     def _choose(self, logprobs: Floats, requests: Sequence[Request], rngs: Sequence[np.random.Generator]) -> Ints:
         chosen: Ints = logprobs.argmax(axis=1)
@@ -140,7 +149,7 @@ class Llama:
             scores = _rotate(q, cos, sin) @ keys[:, :, : at + length].swapaxes(-1, -2)
             mixed = _softmax(scores * np.float32(self.head_width**-0.5) + mask) @ values[:, :, : at + length]
             x = x + mixed.transpose(0, 2, 1, 3).reshape(batch, length, self.width) @ layer.out
-            gate, up = np.split(_rms(x, layer.norm_post, self.epsilon) @ layer.gate_up, 2, axis=-1)
+            gate, up = _halves(_rms(x, layer.norm_post, self.epsilon) @ layer.gate_up)
             x = x + (gate / (1 + np.exp(-gate)) * up) @ layer.down
         return _rms(x, self.norm, self.epsilon)
 
@@ -182,8 +191,21 @@ def _rms(x: Floats, weight: Floats, epsilon: np.float32) -> Floats:
 
 
 def _rotate(x: Floats, cos: Floats, sin: Floats) -> Floats:
-    left, right = np.split(x, 2, axis=-1)
+    left, right = _halves(x)
     return x * cos + np.concatenate([-right, left], axis=-1) * sin
+
+
+def _halves(x: Floats) -> tuple[Floats, Floats]:
+    middle = x.shape[-1] // 2
+    return x[..., :middle], x[..., middle:]
+
+
+def _longer(kept: Floats, used: int, room: int) -> Floats:
+    """A cache array with room for more places, of which the first ones are in use."""
+    batch, heads, places, width = kept.shape
+    longer = np.zeros((batch, heads, min(room, 2 * places), width), np.float32)
+    longer[:, :, :used] = kept[:, :, :used]
+    return longer
 
 
 def _softmax(x: Floats) -> Floats:
