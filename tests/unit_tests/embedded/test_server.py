@@ -33,7 +33,7 @@ def client(model: EmbeddedChatModel) -> TestClient:
 
 
 def body(**fields: Any) -> dict[str, Any]:
-    return {"model": "m", "messages": [{"role": "user", "content": PROMPT}], **{**WARM, **fields}}
+    return {"model": "m", "messages": [{"role": "user", "content": PROMPT}], **WARM, **fields}
 
 
 def events(text: str) -> list[dict[str, Any]]:
