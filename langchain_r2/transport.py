@@ -4,6 +4,7 @@ It owns the tries, the deadline, the limits per model, the reservation of money 
 is an outcome, not an exception; only wrong configuration and an exhausted budget raise.
 """
 
+import json
 import random
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.errors import GraphBubbleUp
 
 from langchain_r2.errors import (
@@ -30,6 +31,7 @@ from langchain_r2.flow import POLL_S, Flow, Invoke, Sleep
 from langchain_r2.ledger import Budget, Reservation
 from langchain_r2.pool import ModelSpec
 from langchain_r2.prompts import Prompt
+from langchain_r2.structured import with_schema
 from langchain_r2.types import Attempt, Direction, Reason, Role
 
 _TRANSIENT_STATUS: Final = frozenset({408, 409, 425, 429})
@@ -74,6 +76,8 @@ class Call:
     """For models that take one, so that several samples of one prompt differ; None leaves it to the model."""
     top_logprobs: int = 0
     """How many alternatives per token to ask for; 0: none."""
+    schema: Mapping[str, Any] | None = None
+    """JSON schema of the reply, for a model with structured output; None: any text."""
     deadline_s: float | None = None
 
 
@@ -131,7 +135,7 @@ class Transport:
         self, call: Call, model: BaseChatModel, ends: float | None
     ) -> Flow[tuple[Reply | None, ModelCallError | None, Attempt]]:
         """Make one try and settle it."""
-        worst = worst_usd(call.spec, call.prompt)
+        worst = worst_usd(call.spec, call.prompt, call.schema)
         while (reservation := call.budget.reserve(worst)) is None:
             yield Sleep(POLL_S)
         reply: Reply | None = None
@@ -180,7 +184,10 @@ class Transport:
         }
         config["run_name"] = f"{call.role}:{call.spec.name}"
         left = max(0.001, ends - time.monotonic()) if ends else None
-        return Invoke(model.bind(**options) if options else model, call.prompt.messages(), config, left)
+        runnable: Runnable[Any, Any] = model.bind(**options) if options else model
+        if call.schema is not None:
+            runnable = with_schema(model, call.schema, options)
+        return Invoke(runnable, call.prompt.messages(), config, left)
 
     def _wait_for_turn(self, gate: _Gate, spec: ModelSpec) -> Flow[None]:
         while True:
@@ -216,9 +223,10 @@ def _turn(gate: _Gate) -> Iterator[None]:
             gate.running -= 1
 
 
-def worst_usd(spec: ModelSpec, prompt: Prompt) -> float | None:
+def worst_usd(spec: ModelSpec, prompt: Prompt, schema: Mapping[str, Any] | None = None) -> float | None:
     """What a call costs at most: a token is at least one byte of the prompt, and the reply as long as allowed."""
-    size = len((prompt.user + (prompt.system or "")).encode(errors="surrogatepass")) + 2 * _TOKENS_PER_MESSAGE
+    shown = prompt.user + (prompt.system or "") + (json.dumps(schema) if schema else "")  # a schema is billed as input
+    size = len(shown.encode(errors="surrogatepass")) + 2 * _TOKENS_PER_MESSAGE
     return spec.price.cost_usd(size, spec.max_output_tokens)
 
 

@@ -53,6 +53,7 @@ def embedded_router(home: Path = HOME, *, pool: ModelPool | None = None) -> Embe
             router_spec(home, "allocator", settings),
             pool,
             coverage=settings["coverage"],
+            max_samples=1,  # what was trained and measured
             shuffle_aliases=False,  # as it was trained; training/embedded/router.py says why
             transport=transport,
         ),

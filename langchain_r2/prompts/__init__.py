@@ -1,6 +1,6 @@
 """One template per step; running, SFT data and rollouts share them."""
 
-from langchain_r2.prompts import bare, instruct
+from langchain_r2.prompts import bare, instruct, schemas
 from langchain_r2.prompts.base import Card, Prompt, Prompts, plan_lines
 
 
@@ -9,4 +9,4 @@ def prompts_for(style: str) -> Prompts:
     return bare if style == "bare" else instruct
 
 
-__all__ = ["Card", "Prompt", "Prompts", "plan_lines", "prompts_for"]
+__all__ = ["Card", "Prompt", "Prompts", "plan_lines", "prompts_for", "schemas"]

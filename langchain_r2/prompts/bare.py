@@ -25,14 +25,15 @@ def subtask(text: str, *, query: str = "", known: Mapping[str, str] | None = Non
     return Prompt("\n".join([*lines, f"solve : {text}"]))
 
 
-def decompose(query: str, *, max_subtasks: int = 0) -> Prompt:
-    """The query, or a subtask that is to be replanned. The bound was part of the training, so it is not shown."""
-    del max_subtasks
+def decompose(query: str, *, max_subtasks: int = 0, structured: bool = False) -> Prompt:
+    """The query, or a subtask that is to be replanned. Bound and form were part of the training: they are not shown."""
+    del max_subtasks, structured
     return Prompt(f"plan : {query}")
 
 
-def allocate(query: str, plan: str, *, cards: Sequence[Card]) -> Prompt:
+def allocate(query: str, plan: str, *, cards: Sequence[Card], structured: bool = False) -> Prompt:
     """Query, plan, and every model's alias with its rank."""
+    del structured
     pool = " ".join(f"{card.alias} {card.rank}" for card in cards)
     return Prompt(f"pool : {pool}\nroute : {query}\n{plan}")
 

@@ -28,6 +28,7 @@ class Card(NamedTuple):
     """Place in the pool's order, 1 for the weakest."""
     group: str
     price: str
+    """USD per million tokens, input/output."""
     skills: str
 
 
@@ -47,12 +48,12 @@ class Prompts(Protocol):
         """One subtask, with the answers that it needs."""
 
     @abstractmethod
-    def decompose(self, query: str, *, max_subtasks: int) -> Prompt:
-        """The query, or a subtask that is to be replanned."""
+    def decompose(self, query: str, *, max_subtasks: int, structured: bool = False) -> Prompt:
+        """The query, or a subtask that is to be replanned; the plan as lines, or structured as JSON."""
 
     @abstractmethod
-    def allocate(self, query: str, plan: str, *, cards: Sequence[Card]) -> Prompt:
-        """A plan whose subtasks are to be given to models."""
+    def allocate(self, query: str, plan: str, *, cards: Sequence[Card], structured: bool = False) -> Prompt:
+        """A plan whose subtasks are to be given to models; the allocation as lines, or structured as JSON."""
 
     @abstractmethod
     def aggregate(self, query: str, answers: Mapping[str, str]) -> Prompt:

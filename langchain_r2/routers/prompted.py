@@ -16,7 +16,7 @@ from langchain_r2.flow import Flow
 from langchain_r2.ledger import Budget
 from langchain_r2.parsing import ParsedPlan, parse_allocation, parse_plan, renumbered
 from langchain_r2.pool import ModelPool, ModelSpec
-from langchain_r2.prompts import Card, plan_lines, prompts_for
+from langchain_r2.prompts import Card, plan_lines, prompts_for, schemas
 from langchain_r2.routers.base import (
     AllocatorInput,
     AllocatorOutput,
@@ -79,20 +79,10 @@ class PromptedDecomposer(FlowRunnable[DecomposerInput, DecomposerOutput]):
         attempts: list[Attempt] = []
         rejected: list[str] = []
         usable: dict[tuple[str, ...], tuple[float, ParsedPlan, float | None]] = {}
+        malformed = 0
         for number in range(self.max_samples):
-            call = Call(
-                spec=self.spec,
-                prompt=prompts_for(self.spec.prompt_style).decompose(query, max_subtasks=self.max_subtasks),
-                role="decomposer",
-                budget=budget,
-                config=config,
-                subtask_id=value.get("subtask_id"),
-                temperature=0.0 if number == 0 else self.temperature,
-                direction="replan" if value.get("subtask_id") else "initial",
-                deadline_s=value.get("deadline_s"),
-            )
             try:
-                outcome = yield from self._transport.call(call)
+                outcome = yield from self._transport.call(self._call(value, query, budget, config, number))
             except BudgetError:
                 if not attempts:
                     raise
@@ -102,11 +92,14 @@ class PromptedDecomposer(FlowRunnable[DecomposerInput, DecomposerOutput]):
             if outcome.reply is None:
                 rejected.append(f"call_failed: {type(outcome.error).__name__}")
                 continue
-            parsed = parse_plan(outcome.reply.text, max_subtasks=self.max_subtasks)
+            parsed = parse_plan(outcome.reply.text, max_subtasks=self.max_subtasks, structured=_structured(self.spec))
             confidence = self._confidence(outcome.reply)
             attempts[-1]["confidence"] = confidence
             if parsed.problem:
                 rejected.append(parsed.problem)
+                malformed += parsed.outcome == "malformed"
+                if malformed == 2 and not self.always_sample:
+                    break  # a model that misses the form twice will miss it again
                 continue
             key = tuple(s["text"] for s in parsed.subtasks)
             usable.setdefault(key, (-1.0 if confidence is None else confidence, parsed, confidence))
@@ -118,6 +111,21 @@ class PromptedDecomposer(FlowRunnable[DecomposerInput, DecomposerOutput]):
         _, best, confidence = max(usable.values(), key=lambda u: (u[0], -len(u[1].subtasks)))
         plan = Plan(subtasks=best.subtasks, parse=best.outcome, confidence=confidence, rejected=rejected)
         return DecomposerOutput(plan=plan, attempts=attempts)
+
+    def _call(self, value: DecomposerInput, query: str, budget: Budget, config: RunnableConfig, number: int) -> Call:
+        prompts, structured = prompts_for(self.spec.prompt_style), _structured(self.spec)
+        return Call(
+            spec=self.spec,
+            prompt=prompts.decompose(query, max_subtasks=self.max_subtasks, structured=structured),
+            role="decomposer",
+            budget=budget,
+            config=config,
+            subtask_id=value.get("subtask_id"),
+            temperature=0.0 if number == 0 else self.temperature,
+            schema=schemas.PLAN if structured else None,
+            direction="replan" if value.get("subtask_id") else "initial",
+            deadline_s=value.get("deadline_s"),
+        )
 
     def _confidence(self, reply: Reply) -> float | None:
         if reply.token_logprobs is None:
@@ -141,6 +149,8 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         coverage: float | None = None,
         shuffle_aliases: bool = True,
         default_route: str | None = None,
+        max_samples: int = 2,
+        temperature: float = 0.7,
         transport: Transport | None = None,
     ) -> None:
         """Make an allocator.
@@ -152,18 +162,25 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
             shuffle_aliases: Give models names and order that change with the query (by its hash), so that no habit of
                 preferring a name or a place can decide.
             default_route: Pool model for subtasks without a usable allocation; None: the middle of the MLM group.
+            max_samples: Most allocations drawn: after one that is not usable as a whole, another is.
+            temperature: Of all samples after the first.
             transport: Where calls go; None makes one.
 
         Raises:
-            BadValueError: ``coverage`` is out of range, or there are more models than names.
+            BadValueError: ``coverage`` or ``max_samples`` is out of range, or there are more models than names.
             UnknownModelError: The pool has no model ``default_route``.
         """
         if coverage is not None and not 0 < coverage < 1:
             raise BadValueError("coverage", coverage, "a number between 0 and 1, or None")
+        if max_samples < 1:
+            raise BadValueError("max_samples", max_samples, "a whole number from 1 up")
         if len(pool) > len(ALIASES):
             raise BadValueError("models of the pool", len(pool), f"at most {len(ALIASES)} for a prompted allocator")
         self.spec, self.pool, self.coverage, self.shuffle_aliases = spec, pool, coverage, shuffle_aliases
         self.default_route = pool[default_route].name if default_route else pool.middle("MLM").name
+        self.max_samples, self.temperature = max_samples, temperature
+        # Where the alternatives of single names decide, the names must be written as they were in training.
+        self._structured = coverage is None and _structured(spec)
         self._transport = transport or Transport()
 
     def cards(self, query: str) -> list[Card]:
@@ -176,43 +193,66 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         cards = []
         for alias, rank in zip(names, order, strict=True):
             model = self.pool.models[rank]
-            usd = [("unknown" if p is None else str(p)) for p in (model.price.input, model.price.output)]
-            price = f"{usd[0]}/{usd[1]} USD per million tokens in/out"
-            cards.append(Card(alias, rank + 1, str(model.group), price, model.skills))
+            usd = [("unknown" if p is None else f"{p:g}") for p in (model.price.input, model.price.output)]
+            cards.append(Card(alias, rank + 1, str(model.group), "/".join(usd), model.skills))
         return cards if self.shuffle_aliases else sorted(cards, key=lambda c: c.rank)
 
     def flow(self, value: AllocatorInput, config: RunnableConfig) -> Flow[AllocatorOutput]:
-        """Ask once.
+        """Ask, and once more where the answer is not usable as a whole.
 
         Raises:
-            BudgetError: The budget cannot pay for the call.
+            BudgetError: The budget cannot pay for the first call.
         """
-        query, subtasks = value["query"], value["plan"]["subtasks"]
-        cards = self.cards(query)
-        prompts = prompts_for(self.spec.prompt_style)
-        call = Call(
+        subtasks, cards = value["plan"]["subtasks"], self.cards(value["query"])
+        # Lines are numbered 1, 2, ... in the prompt, whatever the subtasks' ids are.
+        numbers = {str(i): s["id"] for i, s in enumerate(subtasks, 1)}
+        by_alias = {c.alias: self.pool.models[c.rank - 1].name for c in cards}
+        budget = Budget(value.get("budget_usd"))
+        attempts: list[Attempt] = []
+        models: dict[str, str] = {}
+        note: str | None = None
+        for number in range(self.max_samples):
+            try:
+                outcome = yield from self._transport.call(self._call(value, cards, budget, config, number))
+            except BudgetError:
+                if not attempts:
+                    raise
+                break  # the note says what was wrong with the first
+            attempts += outcome.attempts
+            if outcome.reply is None:
+                note = f"call_failed: {type(outcome.error).__name__}"
+                break
+            parsed = parse_allocation(
+                outcome.reply.text, subtask_ids=list(numbers), aliases=list(by_alias), structured=self._structured
+            )
+            models |= {numbers[n]: by_alias[alias] for n, alias in parsed.aliases.items()}
+            note = parsed.problem
+            if not note:
+                if self.coverage:
+                    models |= self._covering(outcome.reply, list(numbers.values()), by_alias, self.coverage)
+                break
+        return AllocatorOutput(allocation=self._complete(models, subtasks, note), attempts=attempts)
+
+    def _call(
+        self, value: AllocatorInput, cards: list[Card], budget: Budget, config: RunnableConfig, number: int
+    ) -> Call:
+        plan = renumbered(value["plan"]["subtasks"])
+        ids = [str(i) for i in range(1, len(plan) + 1)]
+        return Call(
             spec=self.spec,
-            prompt=prompts.allocate(query, plan_lines(renumbered(subtasks)), cards=cards),
+            prompt=prompts_for(self.spec.prompt_style).allocate(
+                value["query"], plan_lines(plan), cards=cards, structured=self._structured
+            ),
             role="allocator",
-            budget=Budget(value.get("budget_usd")),
+            budget=budget,
             config=config,
             subtask_id=value.get("subtask_id"),
+            temperature=0.0 if number == 0 else self.temperature,
+            schema=schemas.allocation(ids, [c.alias for c in cards]) if self._structured else None,
             direction="replan" if value.get("subtask_id") else "initial",
             top_logprobs=len(cards) if self.coverage else 0,
             deadline_s=value.get("deadline_s"),
         )
-        outcome = yield from self._transport.call(call)
-        if outcome.reply is None:
-            note = f"call_failed: {type(outcome.error).__name__}"
-            return AllocatorOutput(allocation=self._complete({}, subtasks, note), attempts=outcome.attempts)
-        # Lines are numbered 1, 2, ... in the prompt, whatever the subtasks' ids are.
-        numbers = {str(i): s["id"] for i, s in enumerate(subtasks, 1)}
-        by_alias = {c.alias: self.pool.models[c.rank - 1].name for c in cards}
-        parsed = parse_allocation(outcome.reply.text, subtask_ids=list(numbers), aliases=list(by_alias))
-        models = {numbers[n]: by_alias[alias] for n, alias in parsed.aliases.items()}
-        if self.coverage and not parsed.problem:
-            models |= self._covering(outcome.reply, [s["id"] for s in subtasks], by_alias, self.coverage)
-        return AllocatorOutput(allocation=self._complete(models, subtasks, parsed.problem), attempts=outcome.attempts)
 
     def _covering(self, reply: Reply, ids: list[str], by_alias: dict[str, str], coverage: float) -> dict[str, str]:
         """Models by ``coverage``, where the reply's alternatives show one distribution over aliases per subtask."""
@@ -234,3 +274,8 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         reasons: dict[str, Reason] = {s["id"]: "allocated" if s["id"] in models else "default_route" for s in subtasks}
         routed = {s["id"]: models.get(s["id"], self.default_route) for s in subtasks}
         return Allocation(models=routed, reasons=reasons, note=note)
+
+
+def _structured(spec: ModelSpec) -> bool:
+    """Whether replies are asked for as JSON; a fine-tuned model writes what it was trained to write."""
+    return spec.prompt_style == "instruct" and "structured_output" in spec.capabilities

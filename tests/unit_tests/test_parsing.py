@@ -305,7 +305,7 @@ pieces = st.sampled_from(
         "</think>",
         '{"1": "a"}',
         '{"subtasks": ["a", "#1"]}',
-    ]  # fmt: skip
+    ]
 )
 noise = st.one_of(st.text(), st.lists(pieces, max_size=12).map("\n".join), st.lists(pieces, max_size=12).map("".join))
 values = st.recursive(

@@ -1,7 +1,6 @@
 """Pools, prices and how chat models are made."""
 
 import math
-import sys
 from typing import Any
 
 import pytest
