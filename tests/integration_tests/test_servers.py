@@ -73,7 +73,8 @@ def check_same(got: AIMessage, expected: AIMessage) -> None:
 async def test_replies_over_http_are_those_in_process(url: str, name: str, client: httpx2.AsyncClient) -> None:
     here, there = served_models()[name], chat(url, name, logprobs=True, top_logprobs=3, http_async_client=client)
     for prompt in PROMPTS:
-        for options in ({}, {"temperature": 1.2, "seed": 4}, {"max_tokens": 5}):
+        settings: list[dict[str, Any]] = [{}, {"temperature": 1.2, "seed": 4}, {"max_tokens": 5}]
+        for options in settings:
             expected = here.invoke(prompt, **options)
             check_same(there.invoke(prompt, **options), expected)
             check_same(await there.ainvoke(prompt, **options), expected)
@@ -129,11 +130,9 @@ async def test_the_router_over_http_decides_and_bills_as_in_process(url: str, cl
 def test_a_run_whose_tokens_are_watched_is_billed_the_same(url: str) -> None:
     """LangGraph's ``messages`` mode makes every model stream: logprobs and usage then come in chunks."""
     graph = create_r2_graph(**served_router(url))
-    modes, state = [], {}
-    for mode, value in graph.stream({"query": QUERIES[0]}, stream_mode=["messages", "values"]):
-        modes.append(mode)
-        state = value if mode == "values" else state
-    assert modes.count("messages") > len(state["attempts"])
+    parts: list[Any] = list(graph.stream({"query": QUERIES[0]}, stream_mode=["messages", "values"]))
+    [*_, state] = [value for mode, value in parts if mode == "values"]
+    assert sum(mode == "messages" for mode, _ in parts) > 3 * len(state["attempts"])
     assert outcome_of(state) == outcome_of(create_r2_graph(**embedded_router()).invoke({"query": QUERIES[0]}))
 
 
@@ -198,7 +197,7 @@ def answering(status: int, text: bytes) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(text)
 
-        def log_message(self, *args: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
             """Nothing on stderr."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -238,6 +237,7 @@ def test_a_server_that_is_not_there_is_unreachable() -> None:
     assert len(outcome.attempts) == 2
 
 
+@pytest.mark.slow
 async def test_transformers_serve_says_the_same(transformers_url: str, client: httpx2.AsyncClient) -> None:
     """It gives no log-probabilities, though they are asked for; text and usage are the embedded engine's."""
     here = served_models()["r2-xlarge"]
@@ -254,6 +254,7 @@ async def test_transformers_serve_says_the_same(transformers_url: str, client: h
             assert not got.response_metadata.get("logprobs")
 
 
+@pytest.mark.slow
 def test_a_router_runs_on_transformers_serve(transformers_url: str) -> None:
     """A pool of a served model and an embedded one: without log-probabilities a reply is judged by its form alone."""
     router, spec = embedded_router(), embedded_pool()["r2-xlarge"]
@@ -269,6 +270,7 @@ def test_a_router_runs_on_transformers_serve(transformers_url: str) -> None:
     assert all(a["output_tokens"] and a["cost_usd"] for a in tries)
 
 
+@pytest.mark.slow
 def test_transformers_serve_refuses_another_model(transformers_url: str) -> None:
     spec = dataclasses.replace(embedded_pool().cheapest, model="none", base_url=transformers_url)
     assert isinstance(transported(spec).error, RejectedError)
