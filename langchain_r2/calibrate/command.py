@@ -68,48 +68,54 @@ def run(
     drawn = read_items(items) if items else probe_items(probe or 0)
     models = resolve_pool(pool)
     confidence.check(models)
-    settings = Settings(
-        source=items.name if items else "probe",
-        items=len(drawn),
-        signal=confidence.signal,
-        samples=confidence.samples,
-        temperature=confidence.temperature,
-        verifier=confidence.verifier,
-        target=target,
-    )
     path = _writable(out or calibration_path(pool))
-    file = CalibrationFile(
-        date=datetime.now(UTC).date().isoformat(),
-        versions={
-            "python": platform.python_version(),
-            "langchain-r2": __version__,
-            **{name: version(name) for name in ("langchain-core", "langgraph")},
-        },
-        data_sha256=digest(drawn),
-        settings=settings,
-        models=_kept(path, digest(drawn), settings, models) if keep else {},
-    )
+    file = _new_file(items.name if items else "probe", drawn, confidence, target)
+    if keep:
+        file = file.model_copy(update={"models": _kept(path, file, models)})
     waiting = [spec for spec in models if spec.name not in file.models]
     most = most_usd(waiting, drawn, confidence, models)
     _note(f"{len(waiting)} models, {len(drawn)} items each: at most {usd(most)} USD, failed tries aside")
     if budget_usd is not None and (most is None or most > budget_usd):
         hint = "Raise it, or take fewer items. Nothing was asked."
         raise BadValueError("budget_usd", budget_usd, f"at least {usd(most)} USD", hint)
-    for spec in waiting:
-        spec.chat_model()  # a missing key or package shows before anything is paid for
     answers = _ask(waiting, drawn, confidence, models, Budget(budget_usd))
     _note(f"cost: {usd(bill(row for own in answers.values() for one in own for row in one.attempts).cost_usd)} USD")
     failed = _failed(answers)
-    rows = {**file.models, **{n: measured(a, drawn, settings) for n, a in answers.items() if n not in failed}}
+    rows = {**file.models, **{n: measured(a, drawn, file.settings) for n, a in answers.items() if n not in failed}}
     if rows:
         _finish(file.model_copy(update={"models": {name: rows[name] for name in models.names if name in rows}}), path)
         _show(models, CalibrationFile.read(path))
     return 3 if failed else 0
 
 
+def _new_file(source: str, items: Sequence[Item], confidence: Confidence, target: float) -> CalibrationFile:
+    """A file that has no measurements yet."""
+    return CalibrationFile(
+        date=datetime.now(UTC).date().isoformat(),
+        versions={
+            "python": platform.python_version(),
+            "langchain-r2": __version__,
+            **{name: version(name) for name in ("langchain-core", "langgraph")},
+        },
+        data_sha256=digest(items),
+        settings=Settings(
+            source=source,
+            items=len(items),
+            signal=confidence.signal,
+            samples=confidence.samples,
+            temperature=confidence.temperature,
+            verifier=confidence.verifier,
+            target=target,
+        ),
+        models={},
+    )
+
+
 def _ask(
     models: Sequence[ModelSpec], items: Sequence[Item], confidence: Confidence, pool: ModelPool, budget: Budget
 ) -> dict[str, list[Answer]]:
+    for spec in models:
+        spec.chat_model()  # a missing key or package shows before anything is paid for
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("items", total=len(models) * len(items))
@@ -126,12 +132,12 @@ def _ask(
         return asyncio.run(asking)
 
 
-def _kept(path: Path, sha256: str, settings: Settings, pool: ModelPool) -> dict[str, Measured]:
-    """The measurements that a file has for these items."""
+def _kept(path: Path, new: CalibrationFile, pool: ModelPool) -> dict[str, Measured]:
+    """The measurements that a file has for the same items."""
     if not path.exists():
         return {}
     old = CalibrationFile.read(path)
-    if (old.data_sha256, old.settings) != (sha256, settings):
+    if (old.data_sha256, old.settings) != (new.data_sha256, new.settings):
         hint = "Measure all models anew, without --keep."
         raise BadValueError(f"settings or items of {path}", old.settings.model_dump(), "the same ones", hint)
     return {name: row for name, row in old.models.items() if name in pool}

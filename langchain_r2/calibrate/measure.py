@@ -130,16 +130,14 @@ def _enough(places: Sequence[int], signals: Sequence[float | None], right: Seque
 
 
 def _verdict(calibration: Calibration, labels: Sequence[bool]) -> str:
-    if not calibration.weak:
-        return "usable"
     if not labels:
-        why = "it shows no signal"
-    elif calibration.auroc_interval is None:
-        why = f"{sum(labels)} right and {len(labels) - sum(labels)} wrong answers, {LEAST_OF_EACH} of each are needed"
-    else:
-        low, high = calibration.auroc_interval
-        why = f"the AUROC interval [{low:.2f}, {high:.2f}] touches 0.5"
-    return f"too weak to route on: {why}"
+        return "too weak to route on: it shows no signal"
+    if calibration.auroc_interval is None:
+        counts = f"{sum(labels)} right and {len(labels) - sum(labels)} wrong answers"
+        return f"not measurable: {counts}, {LEAST_OF_EACH} of each are needed"
+    low, high = calibration.auroc_interval
+    touches = f"too weak to route on: the AUROC interval [{low:.2f}, {high:.2f}] touches 0.5"
+    return touches if calibration.weak else "usable"
 
 
 def _prompt(spec: ModelSpec, item: Item) -> Prompt:

@@ -108,12 +108,12 @@ def difficulty(pool: ModelPool, file: CalibrationFile, confidence: Confidence) -
     Easy is what the evaluation model is so sure of that the middle SLM model reached the file's target precision there,
     medium the same for the MLM group. A group that never reached it gets nothing by allocation.
     """
-    usable = [s.name for s in pool if s.name in file.models and not file.models[s.name].calibration.weak]
+    measured = {s.name: file.models[s.name].calibration for s in pool if s.name in file.models}
+    usable = [name for name, c in measured.items() if c.auroc_interval is not None and not c.weak]
     if not usable:
         return None
     evaluator = min(usable, key=lambda name: _cost(file.models[name]))
-    calibration = file.models[evaluator].calibration
-    signal = calibration.signal or file.settings.signal
+    signal = measured[evaluator].signal or file.settings.signal
     sure = [
         0.0 if value is None else confidence.probability(Reading(signal, value, value), evaluator) or 0.0
         for value in file.models[evaluator].signals
@@ -124,7 +124,7 @@ def difficulty(pool: ModelPool, file: CalibrationFile, confidence: Confidence) -
         if middle is None:
             return 1.0
         cut = threshold_for(sure, middle.right, file.settings.target)
-        return cut.threshold if cut.precision is not None and cut.precision >= file.settings.target else 1.0
+        return cut.threshold if cut.reached else 1.0
 
     easy = least("SLM")
     return Difficulty(evaluator, easy, min(easy, least("MLM")))

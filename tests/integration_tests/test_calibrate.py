@@ -66,9 +66,12 @@ def test_models_come_and_go_without_training(tmp_path: Path) -> None:
     assert router["pool"].strongest.name == "r2-xlarge"
     assert set(router["pool"].names) <= set(changed)
     routed = accuracy(**router)
-    alone = FixedAllocator(models, "r2-nano")
-    assert routed >= accuracy(pool=models, allocator=alone, confidence=Confidence(threshold=0.0)) + 0.4
-    assert routed >= 0.7
+    weakest, strongest = (
+        accuracy(pool=models, allocator=FixedAllocator(models, name), confidence=Confidence(threshold=0.0))
+        for name in ("r2-nano", "r2-xlarge")
+    )
+    assert routed >= weakest + 0.4
+    assert routed >= strongest - 0.1
 
 
 def test_samples_tell_right_from_wrong_where_there_are_no_token_probabilities(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from langchain_r2.confidence import (
@@ -99,12 +99,12 @@ def test_impossible_probabilities_are_capped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "name"),
+    ("given_settings", "name"),
     [({"signal": "vibes"}, "signal"), ({"threshold": 1.5}, "threshold"), ({"threshold": -1}, "threshold")],
 )
-def test_settings_are_checked(settings: dict[str, object], name: str) -> None:
+def test_settings_are_checked(given_settings: dict[str, object], name: str) -> None:
     with pytest.raises(BadValueError, match=name):
-        Confidence(**settings)  # type: ignore[arg-type]
+        Confidence(**given_settings)  # type: ignore[arg-type]
 
 
 @given(st.floats(-5, 5), st.floats(-5, 5), st.one_of(st.floats(-1e300, 1e300), st.just(-math.inf)))
@@ -243,17 +243,26 @@ class TestEvaluation:
         right = [rng.random() < 0.6 for _ in range(80)]
         assert calibrated([rng.random() for _ in right], right, signal="sequence", target=0.9).weak
 
-    @pytest.mark.parametrize(("wrong", "weak"), [(0, True), (4, True), (5, False), (20, False), (36, True)])
-    def test_some_of_both_kinds_are_needed(self, wrong: int, weak: bool) -> None:
+    @pytest.mark.parametrize(("wrong", "measured"), [(0, False), (4, False), (5, True), (20, True), (36, False)])
+    def test_some_of_both_kinds_are_needed_to_measure(self, wrong: int, measured: bool) -> None:
         right = [i >= wrong for i in range(40)]
         found = calibrated([float(r) - 1 for r in right], right, signal="sequence", target=0.9)
-        assert (found.weak, found.accuracy) == (weak, (40 - wrong) / 40)
+        assert (found.auroc_interval is not None, found.threshold is not None) == (measured, measured)
+        assert (found.weak, found.accuracy) == (False, (40 - wrong) / 40)
+
+    @pytest.mark.parametrize(("wrong", "expected"), [(0, 41 / 42), (40, 1 / 42)])
+    def test_without_one_kind_the_accuracy_is_the_confidence(self, wrong: int, expected: float) -> None:
+        right = [i >= wrong for i in range(40)]
+        found = calibrated([-i / 10 for i in range(40)], right, signal="sequence", target=0.9)
+        assert [found(-9.0), found(-0.1)] == [pytest.approx(expected, abs=1e-3)] * 2
 
     def test_replies_without_a_signal_count_for_the_accuracy_alone(self) -> None:
         found = calibrated([None, None, -1.0], [True, True, False], signal="sequence", target=0.9)
-        assert (found.weak, found.items) == (True, 1)
+        assert found.items == 1
         assert found.accuracy == pytest.approx(2 / 3)
+        assert calibrated([None], [True], signal="sequence", target=0.9).weak
 
+    @settings(deadline=None)  # twenty fits
     @given(st.lists(st.tuples(st.floats(-20, 0), st.booleans()), min_size=12, max_size=40), st.integers(0, 11))
     def test_no_item_has_a_say_in_its_own_held_out_probability(self, items: list[tuple[float, bool]], at: int) -> None:
         signals, right = [s for s, _ in items], [r for _, r in items]
@@ -268,14 +277,19 @@ class TestEvaluation:
         cut = threshold_for(probabilities, right, target)
         taken = [r for p, r in items if p >= cut.threshold]
         assert cut.accepted == len(taken) / len(items)
-        if cut.threshold != target:
-            assert len(taken) >= 5
-            assert cut.precision is not None
-            assert cut.precision >= target
-            lower = [p for p in probabilities if p < cut.threshold]
-            for p in lower:  # no lower one keeps it
-                more = [r for q, r in items if q >= p]
-                assert sum(more) / len(more) < target
+        below = {p for p in probabilities if not cut.reached or p < cut.threshold}
+        for p in below:  # no lower one shows it
+            more = [r for q, r in items if q >= p]
+            assert (sum(more) + 1) / (len(more) + 2) < target
+        if cut.reached:
+            assert (sum(taken) + 1) / (len(taken) + 2) >= target
+        else:
+            assert cut.threshold == target
+
+    @pytest.mark.parametrize(("count", "reached"), [(17, False), (18, True)])
+    def test_a_lucky_few_are_no_proof(self, count: int, reached: bool) -> None:
+        cut = threshold_for([0.6] * count, [True] * count, 0.95)
+        assert (cut.reached, cut.threshold) == (reached, 0.6 if reached else 0.95)
 
     @pytest.mark.parametrize("target", [0.0, 1.0, -1.0])
     def test_the_target_is_a_share(self, target: float) -> None:

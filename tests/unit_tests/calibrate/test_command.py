@@ -60,20 +60,20 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_it_writes_what_it_measured_beside_the_pool(calibrate: Calibrate, file: Path) -> None:
-    pool = scripted_pool(knows(0.25), knows(0.5, tells=False), knows(1.0), prompt_style="bare")
+    pool = scripted_pool(knows(0.5), knows(0.7, tells=False), knows(1.0), prompt_style="bare")
     result = calibrate(pool)
     assert result.exit_code == 0
     assert calls(pool) == [COUNT] * 3
     written = CalibrationFile.read(file)
     assert [(m.accuracy, m.calibration.weak) for m in written.models.values()] == [
-        (0.25, False), (0.5, True), (1.0, True)
+        (0.5, False), (0.7, True), (1.0, False)
     ]  # fmt: skip
     assert written.models["m1"].calibration.precision == 1.0
     assert len(written.data_sha256) == 64
     assert written.versions.keys() == {"python", "langchain-r2", "langchain-core", "langgraph"}
     assert "m1: usable" in result.stdout
     assert "m2: too weak to route on: the AUROC interval [" in result.stdout
-    assert "m3: too weak to route on: 40 right and 0 wrong answers, 5 of each are needed" in result.stdout
+    assert "m3: not measurable: 40 right and 0 wrong answers, 5 of each are needed" in result.stdout
     assert "order m1 < m2 < m3" in result.stdout
 
 

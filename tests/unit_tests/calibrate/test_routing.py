@@ -94,7 +94,7 @@ class TestDifficulty:
         assert found is not None
         assert (found.evaluator, found.easy > found.medium) == ("m1", True)
         calibration = file.models["m1"].calibration
-        assert [sum(calibration(s or 0.0) >= t for s in signals) for t in (found.easy, found.medium)] == [13, 27]
+        assert [sum(calibration(s or 0.0) >= t for s in signals) for t in (found.easy, found.medium)] == [12, 26]
 
     def test_a_group_that_never_reached_the_target_gets_nothing(self) -> None:
         # m1 is right where m2, the evaluation model, is least sure.
