@@ -6,6 +6,7 @@ Last, ``calibrate``. A finished part is kept: ``--fresh`` starts over.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -55,7 +56,10 @@ def _lane(parts: list[str], out: Path, scale: float) -> subprocess.Popen[bytes]:
     code = "import sys; from pathlib import Path; from training.embedded.__main__ import run_part\n" + "\n".join(
         f"run_part({part!r}, Path({str(out)!r}), {scale!r})" for part in parts
     )
-    return subprocess.Popen([sys.executable, "-c", code])  # noqa: S603 - this interpreter, and code written above
+    one_core = os.environ | dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
+    )  # the other lane has the other
+    return subprocess.Popen([sys.executable, "-c", code], env=one_core)  # noqa: S603 - this interpreter, code from above
 
 
 def run_part(part: str, home: Path, scale: float) -> None:
