@@ -19,6 +19,7 @@ from rich.console import Console
 
 from langchain_r2._version import __version__
 from langchain_r2.cli_calibrate import calibrate
+from langchain_r2.cli_pool import pool_commands
 from langchain_r2.cli_serve import serve_embedded
 from langchain_r2.errors import BadValueError, ConfigurationError, MissingExtraError, PoolFileError
 
@@ -32,7 +33,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 answered, 2 wrong use, 3 not answered, 130 interrupted.",
 )
 
-PoolOption = Annotated[str, typer.Option("--pool", help='"embedded", or a pool file (TOML).', metavar="embedded|FILE")]
+PoolOption = Annotated[
+    str, typer.Option("--pool", help='"embedded", "paper", or a pool file (TOML).', metavar="embedded|paper|FILE")
+]
 BudgetOption = Annotated[
     float | None, typer.Option("--budget-usd", help="Most that one query may cost, in USD. A hard limit.")
 ]
@@ -255,6 +258,7 @@ def _wrong_use() -> Iterator[None]:
 
 app.command()(_wrong_use()(calibrate))
 app.command(name="serve-embedded")(_wrong_use()(serve_embedded))
+app.add_typer(pool_commands(_wrong_use), name="pool")
 
 
 def _note(text: str, style: str) -> None:

@@ -46,7 +46,7 @@ def plan_rows(value: Any) -> list[PlanRow]:  # noqa: ANN401 - any JSON value
             rows.append((str(number), _one_line(item), []))
         elif isinstance(item, dict):
             body = next((item[key] for key in _TEXT if _is_text(item.get(key))), None)
-            stated = next((item[key] for key in _NEEDS if item.get(key)), [])
+            stated: Any = next((item[key] for key in _NEEDS if item.get(key)), [])
             needs = stated if isinstance(stated, list) else [stated]
             if body is not None:
                 rows.append((str(item.get("id", number)), _one_line(body), [str(n).lstrip("#") for n in needs]))

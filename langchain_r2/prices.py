@@ -70,5 +70,5 @@ def _highest(info: "ModelInfo", key: str, context_tokens: int) -> float | None:
 def _up_to(price: Any, context_tokens: int) -> Decimal:  # noqa: ANN401 - a number, or tiers by the prompt's length
     if isinstance(price, Decimal):
         return price
-    tiers: list[Decimal] = [tier.price for tier in price.tiers if tier.start < context_tokens]
-    return max([price.base, *tiers])
+    tiers: list[Decimal] = [price.base, *(tier.price for tier in price.tiers if tier.start < context_tokens)]
+    return max(tiers)

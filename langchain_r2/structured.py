@@ -26,7 +26,7 @@ def with_schema(model: BaseChatModel, schema: Mapping[str, Any], options: Mappin
     changed = model.model_copy(update=dict(options))
     strict = {"strict": True} if "strict" in inspect.signature(model.with_structured_output).parameters else {}
     try:
-        bound = changed.with_structured_output(dict(schema), include_raw=True, **strict)
+        bound: Runnable[Any, Any] = changed.with_structured_output(dict(schema), include_raw=True, **strict)
     except NotImplementedError as error:
         allowed, hint = "one with structured output", 'Leave "structured_output" out of its capabilities.'
         raise BadValueError("chat model", type(model).__name__, allowed, hint) from error
