@@ -4,6 +4,7 @@ It owns the tries, the deadline, the limits per model, the reservation of money 
 is an outcome, not an exception; only wrong configuration and an exhausted budget raise.
 """
 
+import asyncio
 import json
 import random
 import threading
@@ -15,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphBubbleUp
 
 from langchain_r2.errors import (
@@ -27,7 +28,7 @@ from langchain_r2.errors import (
     RejectedError,
     UnreachableError,
 )
-from langchain_r2.flow import POLL_S, Flow, Invoke, Sleep
+from langchain_r2.flow import POLL_S, Both, Flow, Invoke, Sleep
 from langchain_r2.ledger import Budget, Reservation
 from langchain_r2.pool import ModelSpec
 from langchain_r2.prompts import Prompt
@@ -108,6 +109,8 @@ class Transport:
             BudgetError: The budget cannot pay for the first try. (For a later one the outcome has the error before.)
             ConfigurationError: The model cannot be built.
         """
+        if isinstance(call.spec.model, str) and id(call.spec) not in self._models:
+            yield Both(self._model, self._amodel, (call.spec,))
         model = self._model(call.spec)
         attempts: list[Attempt] = []
         error: ModelCallError | None = None
@@ -163,7 +166,11 @@ class Transport:
 
     def _request(self, call: Call, model: BaseChatModel, ends: float | None) -> Invoke:
         known = type(model).model_fields
-        options: dict[str, Any] = reply_limit(model, call.spec.max_output_tokens)
+        options: dict[str, Any] = {}
+        for name in ("max_tokens", "max_output_tokens", "num_predict"):
+            if name in known:
+                options[name] = call.spec.max_output_tokens
+                break
         for name in ("temperature", "seed"):
             if (value := getattr(call, name)) is not None and name in known:
                 options[name] = value
@@ -180,10 +187,10 @@ class Transport:
         }
         config["run_name"] = f"{call.role}:{call.spec.name}"
         left = max(0.001, ends - time.monotonic()) if ends else None
-        runnable: Runnable[Any, Any] = model.bind(**options) if options else model
+        prompt = call.prompt.messages()
         if call.schema is not None:
-            runnable = with_schema(model, call.schema, options)
-        return Invoke(runnable, call.prompt.messages(), config, left)
+            return Invoke(with_schema(model, call.schema, options), prompt, config, left)
+        return Invoke(model, prompt, config, left, options)
 
     def _wait_for_turn(self, gate: _Gate, spec: ModelSpec) -> Flow[None]:
         while True:
@@ -198,12 +205,16 @@ class Transport:
                 pause = max(POLL_S, gate.next_start - now) if free else POLL_S
             yield Sleep(pause)
 
+    async def _amodel(self, spec: ModelSpec) -> BaseChatModel:
+        """In a thread: the first model of a package imports it, which would hold an event loop up."""
+        return await asyncio.to_thread(self._model, spec)
+
     def _model(self, spec: ModelSpec) -> BaseChatModel:
-        with self._lock:
-            known = self._models.get(id(spec))
-            if known is None:  # the spec is kept with it, so that its id stays taken
-                known = self._models[id(spec)] = (spec, spec.chat_model())
-            return known[1]
+        known = self._models.get(id(spec))
+        if known is None:  # made without a lock, which an event loop would wait for: of two, one is kept
+            made = spec.chat_model()
+            known = self._models.setdefault(id(spec), (spec, made))  # with the spec, so that its id stays taken
+        return known[1]
 
     def _gate(self, spec: ModelSpec) -> _Gate:
         with self._lock:
@@ -217,12 +228,6 @@ def _turn(gate: _Gate) -> Iterator[None]:
     finally:
         with gate.lock:
             gate.running -= 1
-
-
-def reply_limit(model: BaseChatModel, tokens: int) -> dict[str, Any]:
-    """The option that bounds a reply's length, by the name that the model's class has for it; none if it has none."""
-    names = [n for n in ("max_tokens", "max_output_tokens", "num_predict") if n in type(model).model_fields]
-    return {names[0]: tokens} if names else {}
 
 
 def worst_usd(spec: ModelSpec, prompt: Prompt, schema: Mapping[str, Any] | None = None) -> float | None:

@@ -39,8 +39,9 @@ class PlanRun:
     """Ids of subtasks that have run."""
 
     def __post_init__(self) -> None:
-        """Index the plan."""
+        """Index the plan, and estimate it."""
         self._by_id = {s["id"]: s for s in self.plan["subtasks"]}
+        self._expected_usd = {id_: self._expected(s) for id_, s in self._by_id.items()}
 
     def subtask(self, id_: str, results: Mapping[str, SubtaskResult]) -> Flow[SubtaskResult]:
         """Run one subtask; ``results`` has those of its ancestors, by the plan's own ids."""
@@ -139,13 +140,12 @@ class PlanRun:
 
     def _remaining_usd(self) -> float:
         """What the subtasks that have not finished are expected to cost as allocated."""
-        total = 0.0
-        for id_, subtask in self._by_id.items():
-            if id_ not in self.finished:
-                spec = self.needs.pool[self.allocation["models"][id_]]
-                seen = len(subtask["text"]) + (len(self.query) if spec.prompt_style == "instruct" else 0)
-                total += expected_usd(spec, seen // 4 + 8, min(TYPICAL_OUTPUT_TOKENS, spec.max_output_tokens))
-        return total
+        return sum(cost for id_, cost in self._expected_usd.items() if id_ not in self.finished)
+
+    def _expected(self, subtask: Subtask) -> float:
+        spec = self.needs.pool[self.allocation["models"][subtask["id"]]]
+        seen = len(subtask["text"]) + (len(self.query) if spec.prompt_style == "instruct" else 0)
+        return expected_usd(spec, seen // 4 + 8, min(TYPICAL_OUTPUT_TOKENS, spec.max_output_tokens))
 
     def _blocked(self, subtask: Subtask, reason: Reason) -> SubtaskResult:
         """The result of a subtask that cannot run because one that it needs has no answer."""
