@@ -1,4 +1,4 @@
-"""The command line: ``langchain-r2 ask | batch | draw | eval | calibrate | serve-embedded``.
+"""The command line: ``langchain-r2 ask | batch | draw | eval | calibrate | pool | serve-embedded``.
 
 Exit codes: 0 every query was answered, 2 wrong use (nothing was run), 3 some query was not answered, 130 interrupted.
 """
@@ -154,7 +154,7 @@ def batch(
     ] = False,
 ) -> None:
     """Answer the queries of a file."""
-    from langchain_r2.cli_batch import read_done, read_queries, run_batch
+    from langchain_r2.cli_batch import index_queries, read_queries, run_batch, take_done
     from langchain_r2.cli_view import BatchView
     from langchain_r2.config import R2Context
     from langchain_r2.run_record import open_records
@@ -162,20 +162,20 @@ def batch(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_wrong_use())
         limits = R2Context(budget_usd=budget_usd)
-        queries = read_queries(source)
-        done = read_done(source, target, queries, resume=resume)
-        waiting = [query for query in queries if query.id not in done]
+        waiting = index_queries(source)
+        done = take_done(source, target, waiting, resume=resume)
+        view = BatchView(Console(stderr=True), total=len(waiting), done=done)
         graph: Any = build_graph(pool) if waiting else None  # nothing to run: nothing to load
         file = stack.enter_context(open_records(target))
-        view = BatchView(Console(stderr=True), total=len(queries), done=done.values())
+        queries = (query for query in read_queries(source) if query.id in waiting)
         try:
             with view:
-                asyncio.run(run_batch(graph, waiting, file, concurrency=concurrency, limits=limits, on_record=view.add))
+                asyncio.run(run_batch(graph, queries, file, concurrency=concurrency, limits=limits, on_record=view.add))
         except KeyboardInterrupt:
             _note(f"interrupted: {view.summary}; go on with --resume", "yellow")
             raise
     _note(view.summary, "")
-    raise typer.Exit(0 if view.answered == len(queries) else 3)
+    raise typer.Exit(0 if view.answered == view.total else 3)
 
 
 @app.command()
