@@ -1,9 +1,11 @@
 """Builds the chat models that a pool names, with all retries of their own off: the transport owns them."""
 
+import asyncio
 import os
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
@@ -80,7 +82,26 @@ def openai_compatible(
         max_retries=0,
         logprobs=logprobs or None,
         stream_usage=True,
+        http_async_client=_client_per_loop(),
     )
+
+
+def _client_per_loop() -> Any:  # noqa: ANN401 - its package comes with langchain-openai
+    """An asynchronous HTTP client that may outlive an event loop: connections are kept apart by loop."""
+    import httpx2
+
+    class PerLoop(httpx2.AsyncBaseTransport):
+        def __init__(self) -> None:
+            self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncHTTPTransport] = WeakKeyDictionary()
+
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            loop = asyncio.get_running_loop()
+            if loop not in self._by_loop:
+                limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
+                self._by_loop[loop] = httpx2.AsyncHTTPTransport(limits=limits)
+            return await self._by_loop[loop].handle_async_request(request)
+
+    return httpx2.AsyncClient(transport=PerLoop())
 
 
 def address(name: str, base_url: str | None, base_url_env: str | None) -> str:

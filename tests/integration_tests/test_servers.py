@@ -274,3 +274,23 @@ def test_a_router_runs_on_transformers_serve(transformers_url: str) -> None:
 def test_transformers_serve_refuses_another_model(transformers_url: str) -> None:
     spec = dataclasses.replace(embedded_pool().cheapest, model="none", base_url=transformers_url)
     assert isinstance(transported(spec).error, RejectedError)
+
+
+def test_a_pool_outlives_an_event_loop(url: str) -> None:
+    """In a process of its own: what an ended loop leaves open is a warning, and here warnings are errors."""
+    script = f"""
+import asyncio
+from langchain_r2 import FREE, ModelSpec
+from langchain_r2.flow import arun
+from langchain_r2.ledger import Budget
+from langchain_r2.prompts import Prompt
+from langchain_r2.transport import Call, Transport
+
+spec, transport = ModelSpec(name="m", model="r2-medium", base_url={url!r}, price=FREE), Transport(max_tries=1)
+for _ in range(3):
+    call = Call(spec=spec, prompt=Prompt({PROMPTS[2]!r}), role="executor", budget=Budget(None))
+    outcome = asyncio.run(arun(transport.call(call)))
+    assert outcome.error is None, outcome.error
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
