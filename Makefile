@@ -25,7 +25,7 @@ new_venv = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install --quiet --up
 # $(call install,FOLDER,WHAT)
 install = $(1)/bin/python -m pip install --quiet -c constraints.txt $(2)
 
-.PHONY: help demo test lint types format embedded dev eval clean
+.PHONY: help demo test bench lint types format embedded dev eval clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: $(TEST)/.installed ## Run all tests that this machine can run
 	$(TEST)/bin/python -m pytest -n 2 --disable-socket --allow-unix-socket tests/unit_tests
 	$(TEST)/bin/python -m pytest tests/training_tests
 	$(TEST)/bin/python -m pytest tests/integration_tests
+
+bench: $(TEST)/.installed ## Measure speed and batches against their bars (Linux; an idle machine)
+	$(TEST)/bin/python -m tests.benchmarks --out bench-results.jsonl
 
 lint: $(TEST)/.lint ## Check style, formatting and the import rules
 	$(TEST)/bin/ruff check .

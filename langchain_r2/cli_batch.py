@@ -1,6 +1,12 @@
-"""Runs the queries of a file, a record for each as soon as it ends; what has a record is not run again."""
+"""Runs the queries of a file, a record for each as soon as it ends; what has a record is not run again.
+
+Of each query an id and a hash are kept in memory, of each record its cost. A record is on the disk before its worker
+takes the next query, so a kill, at any moment, loses the runs of at most ``concurrency`` queries: those under way. They
+are run, and paid, again on resume. A query that has a record never is.
+"""
 
 import asyncio
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from langchain_r2.config import R2Context
 from langchain_r2.errors import BadValueError
-from langchain_r2.run_record import append_record, failed_record, read_records, run_record
+from langchain_r2.run_record import append_records, failed_record, iter_records, run_record
 from langchain_r2.types import RunRecord
 
 
@@ -28,51 +34,66 @@ class Graph(Protocol):
         ...
 
 
-def read_queries(path: Path) -> list[Query]:
+def read_queries(path: Path) -> Iterator[Query]:
     """Read a file of lines ``{"query": "...", "id": "..."}``; without an id, a line's number is its id.
 
     Raises:
-        BadValueError: The file cannot be read, a line is no query, or two have the same id.
+        BadValueError: The file cannot be read, or a line is no query.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _query(line, number)
+    except (OSError, UnicodeError) as error:
         raise BadValueError("file of queries", str(path), "a UTF-8 file that can be read", str(error)) from error
-    queries: dict[str, Query] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            query = _query(line, number)
-            if query.id in queries:
-                hint = "A line without an id has its number as id."
-                raise BadValueError(f"id in line {number}", query.id, "every id once", hint)
-            queries[query.id] = query
-    if not queries:
+
+
+def index_queries(path: Path) -> dict[str, bytes]:
+    """Check a whole file of queries before anything is paid; gives the hash of every query by its id.
+
+    Raises:
+        BadValueError: The file cannot be read twice, a line is no query, two have the same id, or there is none.
+    """
+    if path.exists() and not path.is_file():
+        raise BadValueError(
+            "file of queries", str(path), "a regular file: it is read twice", "Write it to a file first."
+        )
+    hashes: dict[str, bytes] = {}
+    for query in read_queries(path):
+        if query.id in hashes:
+            raise BadValueError(
+                "id of a query", query.id, "every id once", "A line without an id has its number as id."
+            )
+        hashes[query.id] = _hash(query.text)
+    if not hashes:
         raise BadValueError("file of queries", str(path), 'lines {"query": "..."}', "It has none.")
-    return list(queries.values())
+    return hashes
 
 
-def read_done(source: Path, target: Path, queries: Iterable[Query], *, resume: bool) -> dict[str, RunRecord]:
-    """The records that the output already has for these queries, by id.
+def take_done(source: Path, target: Path, waiting: dict[str, bytes], *, resume: bool) -> Iterator[RunRecord]:
+    """The records that the output already has for these queries; each is taken out of ``waiting`` as it is given.
 
     Raises:
         BadValueError: The output is the input, has something in it without ``resume``, or answers other queries.
     """
     if not target.exists():
-        return {}
+        return
     if target.is_dir() or target.samefile(source):
         raise BadValueError("output file", str(target), "a file other than the input")
     if not resume:
         if target.stat().st_size:
             hint = "Give --resume to go on with it, or another file."
             raise BadValueError("output file", str(target), "a new or empty file", hint)
-        return {}
-    texts = {query.id: query.text for query in queries}
-    done = {record["id"]: record for record in read_records(target) if record["id"] in texts}
-    for id_, record in done.items():
-        if record["query"] != texts[id_]:
+        return
+    for record in iter_records(target):
+        known = waiting.pop(record["id"], None)
+        if known is None:
+            continue
+        if known != _hash(record["query"]):
             hint = "The input has changed since: give another output file."
-            raise BadValueError(f"query of record {id_!r}", record["query"], f"{texts[id_]!r:.200}", hint)
-    return done
+            raise BadValueError(f"query of record {record['id']!r}", record["query"], "that of the input", hint)
+        yield record
 
 
 async def run_batch(
@@ -89,20 +110,48 @@ async def run_batch(
     Args:
         graph: A router graph.
         queries: What to ask.
-        file: Where records are appended, in the order in which runs end.
+        file: Where records are appended, roughly in the order in which runs end.
         concurrency: Most queries under way at once.
         limits: Of each query.
         on_record: Called after a record was written.
     """
-    waiting = iter(queries)
+    waiting, written = iter(queries), _Appender(file)
 
-    async def work(mine: Iterator[Query]) -> None:
-        for query in mine:
+    async def work() -> None:
+        for query in waiting:
             record = await _run(graph, query, limits)
-            append_record(file, record)
+            await written.append(record)
             on_record(record)
 
-    await asyncio.gather(*(work(waiting) for _ in range(concurrency)))
+    try:
+        await asyncio.gather(*(work() for _ in range(concurrency)))
+    finally:
+        written.finish()
+
+
+class _Appender:
+    """Appends records from an event loop without holding it up: those that end meanwhile share a wait for the disk."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._ended: list[RunRecord] = []
+        self._turn = asyncio.Lock()
+
+    async def append(self, record: RunRecord) -> None:
+        """Return when the record is on the disk."""
+        self._ended.append(record)
+        async with self._turn:  # whoever had it before may have written this one too
+            if rows := self._take():
+                await asyncio.to_thread(append_records, self._file, rows)
+
+    def finish(self) -> None:
+        """Write what an interruption left: it was paid for."""
+        if rows := self._take():
+            append_records(self._file, rows)
+
+    def _take(self) -> list[RunRecord]:
+        rows, self._ended = self._ended, []
+        return rows
 
 
 async def _run(graph: Graph, query: Query, limits: R2Context) -> RunRecord:
@@ -112,6 +161,11 @@ async def _run(graph: Graph, query: Query, limits: R2Context) -> RunRecord:
     except Exception as error:  # noqa: BLE001 - one query's failure must not end the batch
         return failed_record(query.text, error, id=query.id, wall_s=time.perf_counter() - started)
     return run_record(state, id=query.id, wall_s=time.perf_counter() - started)
+
+
+def _hash(text: str) -> bytes:
+    """What tells that a query is the same; texts of 10,000 queries are not kept."""
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def _query(line: str, number: int) -> Query:

@@ -5,7 +5,8 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, cast
 
@@ -89,7 +90,12 @@ def open_records(path: Path) -> BinaryIO:
 
 def append_record(file: BinaryIO, record: RunRecord) -> None:
     """Write a record as one line and wait until it is on the disk."""
-    file.write(to_json(record).encode() + b"\n")
+    append_records(file, [record])
+
+
+def append_records(file: BinaryIO, records: Iterable[RunRecord]) -> None:
+    """Write records, a line each, and wait once until they are on the disk."""
+    file.write(b"".join(to_json(record).encode() + b"\n" for record in records))
     file.flush()
     try:
         os.fsync(file.fileno())
@@ -99,43 +105,50 @@ def append_record(file: BinaryIO, record: RunRecord) -> None:
 
 
 def read_records(path: Path) -> list[RunRecord]:
-    """Read a file of records; a last line that a crash tore is left out.
+    """All records of a file; see :func:`iter_records`."""
+    return list(iter_records(path))
+
+
+def iter_records(path: Path) -> Iterator[RunRecord]:
+    """Read a file of records one by one; a last line that a crash tore is left out.
 
     Raises:
         BadValueError: The file cannot be read, or another line is no record.
     """
     try:
-        return _parse(path).records
+        for line in _lines(path):
+            if line.record is not None:
+                yield line.record
     except OSError as error:
         raise BadValueError("file of run records", str(path), "a file that can be read", str(error)) from error
 
 
-class _Parsed(NamedTuple):
-    """What a file holds."""
+class _Line(NamedTuple):
+    """A line that is not torn."""
 
-    records: list[RunRecord]
-    good_bytes: int
-    """Length without the torn last line."""
+    record: RunRecord | None
+    """None for a blank line."""
+    end: int
+    """Where it ends in the file, in bytes."""
     ended: bool
-    """Whether the last good line has its line break."""
+    """Whether it has its line break."""
 
 
-def _parse(path: Path) -> _Parsed:
-    records: list[RunRecord] = []
-    good_bytes, ended = 0, True
-    lines = path.read_bytes().splitlines(keepends=True)
-    for number, line in enumerate(lines, 1):
-        whole = line.endswith(b"\n")
-        if line.strip():
-            try:
-                records.append(_record(line, f"line {number} of {path}"))
-            except BadValueError:
-                # Records start so. Anything else was not written by us, and must not be cut off as if it were torn.
-                if whole or not (line.startswith(b'{"id"') or b'{"id"'.startswith(line)):
-                    raise
-                break
-        good_bytes, ended = good_bytes + len(line), whole
-    return _Parsed(records, good_bytes, ended)
+def _lines(path: Path) -> Iterator[_Line]:
+    end = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            whole, record = line.endswith(b"\n"), None
+            if line.strip():
+                try:
+                    record = _record(line, f"line {number} of {path}")
+                except BadValueError:
+                    # Records start so. Anything else was not written by us, and must not be cut off as if it were torn.
+                    if whole or not (line.startswith(b'{"id"') or b'{"id"'.startswith(line)):
+                        raise
+                    return
+            end += len(line)
+            yield _Line(record, end, whole)
 
 
 def _record(line: bytes, name: str) -> RunRecord:
@@ -153,10 +166,10 @@ def _record(line: bytes, name: str) -> RunRecord:
 
 def _mend(path: Path) -> None:
     """Cut a torn last line off, and end the last record with a line break."""
-    parsed = _parse(path)
-    if parsed.good_bytes < path.stat().st_size:
-        os.truncate(path, parsed.good_bytes)
-    if not parsed.ended:
+    last = next(iter(deque(_lines(path), maxlen=1)), _Line(None, 0, ended=True))
+    if last.end < path.stat().st_size:
+        os.truncate(path, last.end)
+    if not last.ended:
         with path.open("ab") as file:
             file.write(b"\n")
 

@@ -59,7 +59,7 @@ class Node(RunnableLambda[Any, Any]):
         """Make a node of a flow; ``inner`` is the graph that it runs, if any."""
 
         def call(state: Any, config: RunnableConfig) -> Any:  # noqa: ANN401 - the state of either graph
-            inner_graph = inner  # noqa: F841 - named in this body, so that drawing with xray finds it
+            _inner = inner  # named in this body, so that drawing with xray finds it
             return run(work(state, get_runtime(), config))
 
         async def acall(state: Any, config: RunnableConfig) -> Any:  # noqa: ANN401 - the state of either graph

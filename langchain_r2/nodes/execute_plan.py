@@ -27,7 +27,7 @@ def execute_plan_node(needs: Dependencies, steps: SubtaskSteps) -> "ExecutePlan"
     graph = steps.compiled()
 
     def execute_plan(state: R2State) -> R2Update:
-        drawn = graph  # noqa: F841 - named in this body, so that drawing with xray finds it
+        _drawn = graph  # named in this body, so that drawing with xray finds it
         plan = plan_run(needs, steps.walk, state, get_runtime())
         futures: dict[str, Any] = {}
 
@@ -40,7 +40,7 @@ def execute_plan_node(needs: Dependencies, steps: SubtaskSteps) -> "ExecutePlan"
         return _update(state, [future.result() for future in futures.values()])
 
     async def aexecute_plan(state: R2State) -> R2Update:
-        drawn = graph  # noqa: F841 - named in this body, so that drawing with xray finds it
+        _drawn = graph  # named in this body, so that drawing with xray finds it
         plan = plan_run(needs, steps.walk, state, get_runtime())
         futures: dict[str, Any] = {}
 

@@ -315,7 +315,7 @@ class TestBatch:
             ('{"query": " "}', "query in line 1"),
             ('{"query": "a", "id": null}', "id in line 1 is None"),
             ('{"query": "a", "id": true}', "id in line 1 is True"),
-            ('{"query": "a", "id": 2}\n{"query": "b"}', "id in line 2 is '2'; allowed: every id once"),
+            ('{"query": "a", "id": 2}\n{"query": "b"}', "id of a query is '2'; allowed: every id once"),
         ],
     )
     def test_a_wrong_input_is_refused_before_anything_is_paid(
@@ -341,7 +341,7 @@ class TestBatch:
     def test_a_byte_order_mark_and_blank_lines_are_read_over(self, tmp_path: Path) -> None:
         file = tmp_path / "in"
         file.write_bytes(b'\xef\xbb\xbf{"query": "a\\u2028"}\r\n\r\n{"query": "b\xe2\x80\xa8c"}\r\n')
-        assert cli_batch.read_queries(file) == [("1", "a\u2028"), ("3", "b\u2028c")]
+        assert list(cli_batch.read_queries(file)) == [("1", "a\u2028"), ("3", "b\u2028c")]
 
 
 class TestInterrupt:

@@ -66,9 +66,12 @@ def test_a_batch_says_what_each_text_says_alone(home: Path) -> None:
         assert len(written.ids) <= request.max_new_tokens
 
 
-def test_log_probabilities_are_those_of_the_written_tokens(home: Path) -> None:
-    request = Request(ids(home, PROMPTS[0]), 6)
+@pytest.mark.parametrize("length", [6, 80])
+def test_log_probabilities_are_those_of_the_written_tokens(home: Path, length: int) -> None:
+    """The longer text outgrows the cache twice."""
+    request = Request(ids(home, PROMPTS[0]), length)
     [written] = engine(home).generate([request])
+    assert len(written.ids) == length
     logits = engine(home).logits(np.array([[*request.prompt, *written.ids]]))[0].astype(np.float64)
     logits -= logits.max(axis=1, keepdims=True)
     logprobs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
