@@ -166,11 +166,7 @@ class Transport:
 
     def _request(self, call: Call, model: BaseChatModel, ends: float | None) -> Invoke:
         known = type(model).model_fields
-        options: dict[str, Any] = {}
-        for name in ("max_tokens", "max_output_tokens", "num_predict"):
-            if name in known:
-                options[name] = call.spec.max_output_tokens
-                break
+        options: dict[str, Any] = reply_limit(model, call.spec.max_output_tokens)
         for name in ("temperature", "seed"):
             if (value := getattr(call, name)) is not None and name in known:
                 options[name] = value
@@ -228,6 +224,12 @@ def _turn(gate: _Gate) -> Iterator[None]:
     finally:
         with gate.lock:
             gate.running -= 1
+
+
+def reply_limit(model: BaseChatModel, tokens: int) -> dict[str, Any]:
+    """The option that bounds a reply's length, by the name that the model's class has for it; none if it has none."""
+    names = [n for n in ("max_tokens", "max_output_tokens", "num_predict") if n in type(model).model_fields]
+    return {names[0]: tokens} if names else {}
 
 
 def worst_usd(spec: ModelSpec, prompt: Prompt, schema: Mapping[str, Any] | None = None) -> float | None:
