@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, Union
+from weakref import WeakKeyDictionary
 
 from langchain_core.runnables import Runnable, RunnableConfig
 
@@ -54,6 +55,9 @@ class Gather(NamedTuple):
 
 Effect: TypeAlias = Union[Invoke, Sleep, Both, Gather]  # noqa: UP007 - refers forward
 Flow: TypeAlias = Generator[Effect, Any, T]
+
+_START: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
+"""Per event loop, whose call may start: one in each of its rounds, so that many at once do not hold it up."""
 
 
 def run(flow: Flow[T]) -> T:
@@ -120,5 +124,7 @@ async def _aperform(effect: Effect) -> Any:  # noqa: ANN401 - whatever the effec
         return await effect.twin(*effect.arguments)
     if isinstance(effect, Gather):
         return await asyncio.gather(*(arun(flow) for flow in effect.flows))
+    async with _START.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        await asyncio.sleep(0)
     async with asyncio.timeout(effect.timeout_s):
         return await effect.runnable.ainvoke(effect.input, effect.config, **effect.options)

@@ -51,6 +51,7 @@ def execute_plan_node(needs: Dependencies, steps: SubtaskSteps) -> "ExecutePlan"
 
         for row in state["plan"]["subtasks"]:
             futures[row["id"]] = subtask(row["id"])
+            await asyncio.sleep(0)  # a long plan, or many queries at once, must not hold the event loop up
         return _update(state, list(await asyncio.gather(*futures.values())))
 
     return ExecutePlan(execute_plan, aexecute_plan)
