@@ -359,6 +359,8 @@ class TestInterrupt:
         script = tmp_path / "run.py"
         script.write_text(
             textwrap.dedent("""
+            import signal
+
             import langchain_r2.cli as cli
             from langchain_r2 import create_r2_graph
             from langchain_r2.routers.baselines import FixedAllocator, NoDecomposer
@@ -367,6 +369,7 @@ class TestInterrupt:
             pool = scripted_pool(ScriptedChatModel(script=["answer: 1"], delay_s=0.1))
             graph = create_r2_graph(pool, decomposer=NoDecomposer(), allocator=FixedAllocator(pool, "m1"))
             cli.build_graph = lambda _: graph
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
             cli.main()
             """)
         )
