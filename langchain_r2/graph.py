@@ -100,8 +100,8 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
     transport = transport or Transport()
     if allocator is None:
         warnings.warn(
-            "The allocator's thresholds (0.9 and 0.6 on an uncalibrated probability) were not calibrated for this pool. "
-            "Run `langchain-r2 calibrate --pool FILE`, then use create_r2_graph(**calibrated_router(pool, RESULT)) from "
+            "The allocator's thresholds (0.9 and 0.6 on an uncalibrated probability) were not calibrated for this pool."
+            " Run `langchain-r2 calibrate --pool FILE`, then use create_r2_graph(**calibrated_router(pool, RESULT)) of "
             "langchain_r2.calibrate.",
             UserWarning,
             stacklevel=2,
