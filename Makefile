@@ -34,6 +34,8 @@ demo: $(DEMO)/.installed ## Route queries with the embedded pool: no key, no net
 	@$(DEMO)/bin/python examples/demo.py
 
 test: export LANGSMITH_TRACING := false
+# The models in the tests are so small that threads for their matrices only wait for each other.
+test: export OMP_NUM_THREADS := 1
 test: $(TEST)/.installed ## Run all tests that this machine can run
 	$(TEST)/bin/python -m pytest -n 2 --disable-socket --allow-unix-socket tests/unit_tests
 	$(TEST)/bin/python -m pytest tests/training_tests
