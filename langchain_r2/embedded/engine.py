@@ -21,6 +21,8 @@ Ints = npt.NDArray[np.int64]
 
 _GROWTH: Final = 32
 """Places by which the cache of keys and values grows: most texts end long before their limit."""
+_CROWDED: Final = 0.75
+"""Ended texts leave the batch when no more than this share of it still runs: taking rows out copies the cache."""
 
 
 class _Layer(NamedTuple):
@@ -80,8 +82,9 @@ class Llama:
         for row, request in enumerate(requests):
             tokens[row, pad[row] :] = request.prompt
         written = [Written([], [], [], False) for _ in requests]
-        live = list(range(len(requests)))
         rngs = [np.random.default_rng(r.seed) for r in requests]
+        rows = list(range(len(requests)))  # which request each row of the batch continues
+        live = set(rows)
         cache = self._new_cache(len(requests), min(room, longest + _GROWTH))
         at, step = 0, tokens
         while live:
@@ -90,16 +93,18 @@ class Llama:
             hidden = self._forward(step, pad, cache, at)[:, -1]
             at += step.shape[1]
             logprobs = _log_softmax(hidden @ self.embedding.T)
-            chosen = self._choose(logprobs, [requests[i] for i in live], [rngs[i] for i in live])
-            ended = self._append([written[i] for i in live], chosen, logprobs)
-            keep = []
-            for row, index in enumerate(live):
-                if ended[row]:
+            chosen = self._choose(logprobs, [requests[i] for i in rows], [rngs[i] for i in rows])
+            running = [row for row, i in enumerate(rows) if i in live]
+            ended = self._append([written[rows[r]] for r in running], chosen[running], logprobs[running])
+            for row, over in zip(running, ended, strict=True):
+                index = rows[row]
+                if over:
                     written[index] = written[index]._replace(finished=True)
-                elif at < room and len(written[index].ids) < requests[index].max_new_tokens:
-                    keep.append(row)
-            if len(keep) < len(live):
-                live, pad, chosen = [live[r] for r in keep], pad[keep], chosen[keep]
+                if over or at >= room or len(written[index].ids) >= requests[index].max_new_tokens:
+                    live.discard(index)
+            if len(live) <= _CROWDED * len(rows):
+                keep = [row for row, i in enumerate(rows) if i in live]
+                rows, pad, chosen = [rows[r] for r in keep], pad[keep], chosen[keep]
                 cache = [(k[keep], v[keep]) for k, v in cache] if live else cache
             step = chosen[:, None]
         return written
