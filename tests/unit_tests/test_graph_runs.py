@@ -241,9 +241,7 @@ def test_a_long_chain(make: Any) -> None:
 
 
 def test_the_default_graph_says_how_to_calibrate() -> None:
-    with pytest.warns(
-        UserWarning, match=r"CalibratedAllocator\(.*calibrations from langchain_r2.confidence.fit"
-    ) as caught:
+    with pytest.warns(UserWarning, match=r"langchain-r2 calibrate .*calibrated_router\(") as caught:
         create_r2_graph(scripted_pool(["x"]))
     assert caught[0].filename == __file__
     with warnings.catch_warnings():
