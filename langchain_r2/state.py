@@ -47,18 +47,8 @@ class R2State(TypedDict):
     error: str | None
 
 
-class R2Output(TypedDict):
-    """What the router graph returns."""
-
-    messages: Annotated[list[AnyMessage], add_messages]
-    query: str
-    plan: Plan
-    allocation: Allocation
-    results: Annotated[list[SubtaskResult], merged]
-    attempts: list[Attempt]
-    answer: str | None
-    status: Status
-    error: str | None
+class R2Output(R2State):
+    """What the router graph returns: all of its state."""
 
 
 class R2Update(TypedDict, total=False):
