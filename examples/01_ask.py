@@ -6,7 +6,7 @@ from langchain_r2.ledger import bill
 
 graph = create_r2_graph(**embedded_router())
 query = (
-    "tom fills 33 boxes with 50 cards each . mia has 30 bags and each holds 32 cards . "
+    "tom fills 33 boxes with 50 cards each . mia has 31 bags and each holds 32 cards . "
     "how many cards do they have together ?"
 )
 result = graph.invoke({"query": query}, context=R2Context(budget_usd=0.01))

@@ -74,7 +74,7 @@ def main() -> None:
     saved = f"the router saves {1 - cost / strong_cost:.1%}"
     console.print(f"{name} CoT: {strong_right}/{COUNT} right, {usd(strong_cost)} USD ({saved})")
     console.print(
-        'Ask your own: langchain-r2 ask "tom has 12 boxes with 34 pens each and loses 5 of them . how many are left ?"'
+        'Ask your own: langchain-r2 ask "tom buys 12 boxes of 34 pens and loses 5 . how many pens does tom have now ?"'
     )
 
 

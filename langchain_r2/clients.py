@@ -33,7 +33,8 @@ def provider_model(name: str, model: str, *, logprobs: bool) -> BaseChatModel:
         logprobs: Whether to ask for token probabilities in every call.
 
     Raises:
-        BadValueError: The package that speaks to this provider is not installed; the message has its name.
+        BadValueError: The package that speaks to this provider is not installed (the message has its name), or the
+            provider refuses to make the model: no key, most often.
         MissingExtraError: langchain or langchain-openai is not installed.
     """
     try:
@@ -48,6 +49,8 @@ def provider_model(name: str, model: str, *, logprobs: bool) -> BaseChatModel:
             raise MissingExtraError(f"model {model!r} of {name!r}", "openai") from error
         allowed = "a model whose provider's package is installed"
         raise BadValueError(f"model of {name!r}", model, allowed, f"{error}") from error
+    except Exception as error:  # the provider's own: a missing key, a name that it does not know
+        raise BadValueError(f"model of {name!r}", model, "one that can be made", f"{error}") from error
     return made
 
 

@@ -415,6 +415,18 @@ class TestPools:
         assert "'local'" in result.stderr
         assert "nobody" in result.stderr
 
+    @pytest.mark.parametrize("command", [["ask", "x"], ["calibrate", "--probe", 10]])
+    def test_a_provider_without_its_key(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[Any]
+    ) -> None:
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        file = tmp_path / "pool.toml"
+        file.write_text('[[models]]\nname = "a"\nmodel = "openai:x"\nprice = { input = 1, output = 1 }\n')
+        result = run(*command, "--pool", file)
+        assert result.exit_code == 2
+        assert "openai:x" in result.stderr
+        assert "OPENAI_API_KEY" in result.stderr
+
     def test_the_warning_about_calibration_is_one_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("R2_TEST_KEY", "made-up")
         file = tmp_path / "pool.toml"
