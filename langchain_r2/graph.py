@@ -20,20 +20,19 @@ from langchain_r2.edges import assess, reconsider, replanned
 from langchain_r2.errors import BadValueError
 from langchain_r2.nodes.aggregate import aggregate_node
 from langchain_r2.nodes.allocate import allocate_node
-from langchain_r2.nodes.base import Dependencies
+from langchain_r2.nodes.base import Dependencies, SubtaskContext
 from langchain_r2.nodes.decompose import decompose_node
 from langchain_r2.nodes.execute_plan import execute_plan_node
 from langchain_r2.nodes.execute_subtask import execute_subtask_node
 from langchain_r2.nodes.reallocate import reallocate_downward_node, reallocate_upward_node
 from langchain_r2.nodes.replan import replan_node
 from langchain_r2.nodes.send_plan import DONE, SCHEDULE, SUBTASK, ready, schedule_node, subtask_node
-from langchain_r2.nodes.subtask_steps import SubtaskSteps
 from langchain_r2.pool import ModelPool
 from langchain_r2.records import kind_of as masked_text
 from langchain_r2.routers.base import Allocator, Decomposer
 from langchain_r2.routers.calibrated import CalibratedAllocator
 from langchain_r2.routers.prompted import PromptedDecomposer
-from langchain_r2.state import R2Input, R2Output, R2State
+from langchain_r2.state import R2Input, R2Output, R2State, SubtaskState
 from langchain_r2.transport import Transport
 from langchain_r2.types import AggregationMode
 
@@ -74,8 +73,7 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
         confidence: How sure an answer must be; None: the sequence probability, uncalibrated, 0.5.
         transport: How calls are made; None: two tries.
         execution: ``tasks``: all subtasks in one node, none waiting for a slow sibling. ``send``: every subtask a node
-            of its own, in waves that wait for their slowest, and each step of it one of LangGraph's; for those who want
-            to see each in Studio.
+            of its own, in waves that wait for their slowest; for those who want to see each in Studio.
         aggregation: How the answers of the subtasks become the answer.
         aggregator: Pool model that writes the answer with ``aggregation="llm"``; None: the middle of the MLM group.
         floor: Pool model below which nothing is reallocated downward.
@@ -125,11 +123,11 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
     builder.add_edge(START, "decompose")
     builder.add_edge("decompose", "allocate")
     if execution == "tasks":
-        builder.add_node("execute_plan", execute_plan_node(needs, subtask_steps(needs)))
+        builder.add_node("execute_plan", execute_plan_node(needs, create_subtask_graph(needs)))
         builder.add_edge("allocate", "execute_plan")
         builder.add_edge("execute_plan", "aggregate")
     else:
-        builder.add_node(SUBTASK, subtask_node(needs, subtask_steps(needs).compiled()))
+        builder.add_node(SUBTASK, subtask_node(needs, create_subtask_graph(needs)))
         builder.add_node(SCHEDULE, schedule_node())
         builder.add_edge("allocate", SCHEDULE)
         builder.add_conditional_edges(SCHEDULE, ready, [SUBTASK, DONE])
@@ -139,20 +137,18 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
     return graph.with_config(max_concurrency=MAX_CONCURRENCY)
 
 
-def subtask_steps(needs: Dependencies) -> SubtaskSteps:
-    """What one subtask runs: try, judge, change the model or the plan."""
-    return SubtaskSteps(
-        nodes={
-            "execute_subtask": execute_subtask_node(needs),
-            "reallocate_downward": reallocate_downward_node(needs),
-            "reallocate_upward": reallocate_upward_node(needs),
-            "replan": replan_node(needs),
-        },
-        edges={
-            START: reconsider,
-            "reallocate_downward": "execute_subtask",
-            "execute_subtask": assess,
-            "reallocate_upward": "execute_subtask",
-            "replan": replanned,
-        },
-    )
+def create_subtask_graph(
+    needs: Dependencies,
+) -> CompiledStateGraph[SubtaskState, SubtaskContext, SubtaskState, SubtaskState]:
+    """Make the graph that one subtask runs: try, judge, change the model or the plan."""
+    builder = StateGraph(SubtaskState, SubtaskContext)
+    builder.add_node("execute_subtask", execute_subtask_node(needs))
+    builder.add_node("reallocate_downward", reallocate_downward_node(needs))
+    builder.add_node("reallocate_upward", reallocate_upward_node(needs))
+    builder.add_node("replan", replan_node(needs))
+    builder.add_conditional_edges(START, reconsider, ["execute_subtask", "reallocate_downward"])
+    builder.add_edge("reallocate_downward", "execute_subtask")
+    builder.add_conditional_edges("execute_subtask", assess, ["reallocate_upward", "replan", END])
+    builder.add_edge("reallocate_upward", "execute_subtask")
+    builder.add_conditional_edges("replan", replanned, ["reallocate_upward", END])
+    return builder.compile(name="subtask")

@@ -66,7 +66,7 @@ class Node(RunnableLambda[Any, Any]):
             return await arun(work(state, get_runtime(), config))
 
         super().__init__(call, acall, name=name)
-        self.work, self._call, self._acall = work, call, acall
+        self._call, self._acall = call, acall
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401, ARG002
         """Run in this thread."""

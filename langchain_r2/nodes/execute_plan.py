@@ -8,27 +8,25 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.func import task
 from langgraph.runtime import Runtime, get_runtime
 
 from langchain_r2.flow import arun, run
 from langchain_r2.ledger import Budget, bill
 from langchain_r2.nodes.base import Dependencies, SubtaskContext, limits_of, remaining_usd
-from langchain_r2.nodes.plan_run import PlanRun, RunSubtask
-from langchain_r2.nodes.subtask_steps import SubtaskSteps
+from langchain_r2.nodes.plan_run import PlanRun
 from langchain_r2.parsing import ancestors
 from langchain_r2.state import R2State, R2Update
 from langchain_r2.types import SubtaskResult
 
 
-def execute_plan_node(needs: Dependencies, steps: SubtaskSteps) -> "ExecutePlan":
-    """Make the node around the steps of a subtask."""
-    graph = steps.compiled()
+def execute_plan_node(needs: Dependencies, graph: Runnable[Any, Any]) -> "ExecutePlan":
+    """Make the node around the compiled subtask graph."""
 
     def execute_plan(state: R2State) -> R2Update:
-        _drawn = graph  # named in this body, so that drawing with xray finds it
-        plan = plan_run(needs, steps.walk, state, get_runtime())
+        subtask_graph = graph  # named in this body, so that drawing with xray finds it
+        plan = plan_run(needs, subtask_graph, state, get_runtime())
         futures: dict[str, Any] = {}
 
         @task
@@ -40,8 +38,8 @@ def execute_plan_node(needs: Dependencies, steps: SubtaskSteps) -> "ExecutePlan"
         return _update(state, [future.result() for future in futures.values()])
 
     async def aexecute_plan(state: R2State) -> R2Update:
-        _drawn = graph  # named in this body, so that drawing with xray finds it
-        plan = plan_run(needs, steps.walk, state, get_runtime())
+        subtask_graph = graph  # named in this body, so that drawing with xray finds it
+        plan = plan_run(needs, subtask_graph, state, get_runtime())
         futures: dict[str, Any] = {}
 
         @task
@@ -75,7 +73,7 @@ class ExecutePlan(RunnableLambda[Any, Any]):
 
 
 def plan_run(
-    needs: Dependencies, run_subtask: RunSubtask, state: R2State, runtime: Runtime[Any], *, shares: int = 1
+    needs: Dependencies, graph: Runnable[Any, Any], state: R2State, runtime: Runtime[Any], *, shares: int = 1
 ) -> PlanRun:
     """The run of a state's plan, with one of ``shares`` equal shares of what the budget has left."""
     limits = limits_of(runtime)
@@ -84,7 +82,7 @@ def plan_run(
     router_usd = bill(state["attempts"]).cost_usd or 0.0
     return PlanRun(
         needs=needs,
-        run_subtask=run_subtask,
+        graph=graph,
         context=SubtaskContext(
             limits=limits, budget=budget, emit=runtime.stream_writer, router_usd=router_usd, store=runtime.store
         ),

@@ -1,14 +1,14 @@
 """One run of one plan: from a subtask and the answers it needs to its result, sub-plans included."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_config
 
 from langchain_r2 import records
-from langchain_r2.flow import Flow, Gather
+from langchain_r2.flow import Flow, Gather, Invoke
 from langchain_r2.nodes.base import Dependencies, SubtaskContext, asked_text
 from langchain_r2.parsing import ancestors, references, resolve
 from langchain_r2.state import Evidence, SubtaskState
@@ -18,16 +18,14 @@ from langchain_r2.types import Allocation, Attempt, Plan, Reason, Subtask, Subta
 TYPICAL_OUTPUT_TOKENS: Final = 64
 """Length of a reply that a plan's cost is estimated with, before anything has run."""
 
-RunSubtask = Callable[[SubtaskState, SubtaskContext, RunnableConfig], Flow[SubtaskState]]
-"""Takes one subtask from its start to its end."""
-
 
 @dataclass(kw_only=True)
 class PlanRun:
     """What the subtasks of one plan share while they run."""
 
     needs: Dependencies
-    run_subtask: RunSubtask
+    graph: Runnable[Any, Any]
+    """The subtask graph."""
     context: SubtaskContext
     query: str
     plan: Plan
@@ -50,7 +48,8 @@ class PlanRun:
         if failed is not None:
             return self._blocked(subtask, failed["verdict"]["reason"])
         state = yield from self._start(subtask, results)
-        final = yield from self.run_subtask(state, self.context, get_config())
+        config: RunnableConfig = get_config()
+        final: SubtaskState = yield Invoke(self.graph, state, config, options={"context": self.context})
         result = yield from self._finish(final)
         self.finished.add(id_)
         yield from records.write(self.context.store, result)

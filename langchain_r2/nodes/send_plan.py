@@ -6,16 +6,15 @@ budget has left is shared equally within a wave, since the subtasks of a wave ha
 
 from typing import Any
 
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
-from langchain_r2.flow import Flow, Invoke
-from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext
+from langchain_r2.flow import Flow
+from langchain_r2.nodes.base import Dependencies, Node
 from langchain_r2.nodes.execute_plan import plan_run
-from langchain_r2.nodes.subtask_steps import SubtaskGraph
 from langchain_r2.parsing import ancestors
-from langchain_r2.state import R2State, R2Update, SentSubtask, SubtaskState
+from langchain_r2.state import R2State, R2Update, SentSubtask
 
 SUBTASK = "subtask"
 """The node that runs one subtask."""
@@ -33,12 +32,8 @@ def ready(state: R2State) -> list[Send] | str:
     return [Send(SUBTASK, SentSubtask(run=state, id=id_, wave=len(now))) for id_ in now] or DONE
 
 
-def subtask_node(needs: Dependencies, graph: SubtaskGraph) -> Node:
+def subtask_node(needs: Dependencies, graph: Runnable[Any, Any]) -> Node:
     """Make the node that runs one subtask, around the compiled subtask graph."""
-
-    def through_graph(state: SubtaskState, context: SubtaskContext, config: RunnableConfig) -> Flow[SubtaskState]:
-        final: SubtaskState = yield Invoke(graph, state, config, options={"context": context})
-        return final
 
     def subtask(sent: SentSubtask, runtime: Runtime[Any], config: RunnableConfig) -> Flow[R2Update]:
         del config
@@ -46,7 +41,7 @@ def subtask_node(needs: Dependencies, graph: SubtaskGraph) -> Node:
         before = {result["id"]: result for result in state["results"]}
         spent = [attempt for result in state["results"] for attempt in result["attempts"]]
         so_far: R2State = {**state, "attempts": [*state["attempts"], *spent]}
-        plan = plan_run(needs, through_graph, so_far, runtime, shares=sent["wave"])
+        plan = plan_run(needs, graph, so_far, runtime, shares=sent["wave"])
         known = {id_: before[id_] for id_ in ancestors(state["plan"]["subtasks"], sent["id"])}
         return R2Update(results=[(yield from plan.subtask(sent["id"], known))])
 

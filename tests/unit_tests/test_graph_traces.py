@@ -47,3 +47,18 @@ async def test_every_step_is_in_the_trace(make: Any, says: Any, execution: str, 
     assert path[1] == "execute_subtask"
     assert ("execute_plan" in path) == (execution == "tasks")
     assert path[-1] == "r2"
+
+
+async def test_a_stream_of_subgraphs_shows_the_subtask_graphs_own_nodes(make: Any, says: Any) -> None:
+    graph = make(says("a", 0.1), says("b", 0.9)).graph
+    limits = R2Context(max_replans=0)
+    seen = [
+        name
+        async for _, update in graph.astream({"query": "q"}, context=limits, stream_mode="updates", subgraphs=True)
+        for name in update
+    ]
+    assert [n for n in seen if n in {"execute_subtask", "reallocate_upward"}] == [
+        "execute_subtask",
+        "reallocate_upward",
+        "execute_subtask",
+    ]
