@@ -25,7 +25,7 @@ new_venv = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install --quiet --up
 # $(call install,FOLDER,WHAT)
 install = $(1)/bin/python -m pip install --quiet -c constraints.txt $(2)
 
-.PHONY: help demo test bench lint types format embedded dev eval clean
+.PHONY: help demo test bench scoreboard lint types format embedded dev eval clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ test: $(TEST)/.installed ## Run all tests that this machine can run
 
 bench: $(TEST)/.installed ## Measure speed and batches against their bars (Linux; an idle machine)
 	$(TEST)/bin/python -m tests.benchmarks --out bench-results.jsonl
+
+scoreboard: export OMP_NUM_THREADS := 1
+scoreboard: $(TEST)/.installed ## Try what is promised about faults, kills, budgets and hostile input
+	$(TEST)/bin/python -m tests.scoreboard --stock --out scoreboard-results.jsonl
 
 lint: $(TEST)/.lint ## Check style, formatting and the import rules
 	$(TEST)/bin/ruff check .
