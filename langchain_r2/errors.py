@@ -15,6 +15,7 @@
     |   +-- InvalidReplyError                  a reply that is not whole or not sane
     |   +-- DeadlineError (TimeoutError)       no whole reply within the time allowed
     +-- BudgetError                            the next call could cost more than the budget has left
+    +-- CheckpointError (ValueError)           stored data that is not what our graph stores: nothing of it was built
 
 Catch ``ConfigurationError`` to report wrong use. A failed model call never escapes from a run: it is recorded as an
 ``Attempt`` with its error and feeds the upward edge. ``BudgetError`` ends a run with the status ``budget_exhausted``.
@@ -157,6 +158,20 @@ class BudgetError(R2Error):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments."""
         return type(self), (self.needed_usd, self.left_usd)
+
+
+class CheckpointError(R2Error, ValueError):
+    """Stored data that is not what our graph stores: damaged, forged, or written by something else."""
+
+    def __init__(self, problem: str) -> None:
+        """State what was found."""
+        self.problem = problem
+        hint = "Nothing of it was built or run. Start the thread anew, or name types of your own in StrictSerializer."
+        super().__init__(f"the checkpoint holds {problem}. {hint}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments."""
+        return type(self), (self.problem,)
 
 
 def _listed(allowed: object) -> str:

@@ -32,6 +32,7 @@ from langchain_r2.records import kind_of as masked_text
 from langchain_r2.routers.base import Allocator, Decomposer
 from langchain_r2.routers.calibrated import CalibratedAllocator
 from langchain_r2.routers.prompted import PromptedDecomposer
+from langchain_r2.serializer import hardened
 from langchain_r2.state import R2Input, R2Output, R2State, SubtaskState
 from langchain_r2.transport import Transport
 from langchain_r2.types import AggregationMode
@@ -78,9 +79,10 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
         aggregator: Pool model that writes the answer with ``aggregation="llm"``; None: the middle of the MLM group.
         floor: Pool model below which nothing is reallocated downward.
         kind_of: From a subtask's text to its kind; subtasks of one kind share a record of how models did on them.
-        checkpointer: Any LangGraph checkpointer.
+        checkpointer: Any LangGraph checkpointer. With LangGraph's default serializer it is given one that reads only
+            plain data and messages (:mod:`langchain_r2.serializer`).
         store: Any LangGraph store; records of models are kept in it from query to query.
-        cache: Any LangGraph cache.
+        cache: Any LangGraph cache; its serializer as the checkpointer's.
         name: The compiled graph's name.
 
     Raises:
@@ -93,6 +95,11 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
         raise BadValueError("aggregation", aggregation, get_args(AggregationMode))
     if execution not in get_args(Execution):
         raise BadValueError("execution", execution, get_args(Execution))
+    if isinstance(checkpointer, BaseCheckpointSaver):
+        checkpointer = hardened(checkpointer, "checkpointer")
+    elif checkpointer not in (None, True, False):
+        allowed, hint = "a LangGraph checkpointer", "Enter `with SqliteSaver.from_conn_string(...) as saver` first."
+        raise BadValueError("checkpointer", checkpointer, allowed, hint)
     confidence = confidence or Confidence()
     confidence.check(pool)
     transport = transport or Transport()
@@ -133,6 +140,7 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
         builder.add_conditional_edges(SCHEDULE, ready, [SUBTASK, DONE])
         builder.add_edge(SUBTASK, SCHEDULE)
     builder.add_edge("aggregate", END)
+    cache = hardened(cache, "cache") if isinstance(cache, BaseCache) else cache
     graph = builder.compile(checkpointer=checkpointer, store=store, cache=cache, name=name)
     return graph.with_config(max_concurrency=MAX_CONCURRENCY)
 

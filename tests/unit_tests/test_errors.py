@@ -10,6 +10,7 @@ from langchain_r2 import errors
 from langchain_r2.errors import (
     BadValueError,
     BudgetError,
+    CheckpointError,
     ConfigurationError,
     DeadlineError,
     InvalidReplyError,
@@ -37,6 +38,7 @@ SAMPLES: list[R2Error] = [
     InvalidReplyError("no usage"),
     DeadlineError("too late"),
     BudgetError(0.5, 0.25),
+    CheckpointError("an object of 'os.system'"),
 ]
 
 
