@@ -9,13 +9,16 @@
     |   +-- UnknownModelError (LookupError)    a model name that the pool does not have
     |   +-- MissingPriceError                  a pool model without a stated price
     |   +-- MissingExtraError (ImportError)    a package that only an extra installs
+    |   +-- UnknownThreadError (LookupError)   a thread that has nothing to resume
     +-- ModelCallError                         one call of a model went wrong
     |   +-- UnreachableError (ConnectionError)    no connection, a server error, or too many requests
     |   +-- RejectedError                      the endpoint refused the request: it will refuse it again
     |   +-- InvalidReplyError                  a reply that is not whole or not sane
     |   +-- DeadlineError (TimeoutError)       no whole reply within the time allowed
+    |   +-- LostReplyError                     sent by a process that died before it had a reply
     +-- BudgetError                            the next call could cost more than the budget has left
     +-- CheckpointError (ValueError)           stored data that is not what our graph stores: nothing of it was built
+    +-- LedgerError                            a call ledger could not be written: nothing was sent or shown
 
 Catch ``ConfigurationError`` to report wrong use. A failed model call never escapes from a run: it is recorded as an
 ``Attempt`` with its error and feeds the upward edge. ``BudgetError`` ends a run with the status ``budget_exhausted``.
@@ -127,6 +130,22 @@ class MissingExtraError(ConfigurationError, ImportError):
         return type(self), (self.feature, self.extra)
 
 
+class UnknownThreadError(ConfigurationError, LookupError):
+    """A thread that has nothing to resume."""
+
+    def __init__(self, thread_id: str) -> None:
+        """State the thread, and where was looked for it."""
+        self.thread_id = thread_id
+        super().__init__(
+            f"thread {thread_id!r:.200} has no run: neither the graph's checkpointer nor its call ledger knows it. "
+            "Invoke the graph with a query and this thread_id first."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments."""
+        return type(self), (self.thread_id,)
+
+
 class ModelCallError(R2Error):
     """One call of a model went wrong."""
 
@@ -145,6 +164,23 @@ class InvalidReplyError(ModelCallError):
 
 class DeadlineError(ModelCallError, TimeoutError):
     """No whole reply within the time allowed."""
+
+
+class LostReplyError(ModelCallError):
+    """A call that was sent by a process that died before it had the reply: it may have been billed."""
+
+
+class LedgerError(R2Error):
+    """The call ledger could not be read or written, so nothing was sent, or nothing shown."""
+
+    def __init__(self, path: str, problem: str, hint: str = "") -> None:
+        """State the file, what went wrong, and what to do."""
+        self.path, self.problem, self.hint = path, problem, hint
+        super().__init__(f"call ledger {path!r}: {problem}. {hint}".strip())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments."""
+        return type(self), (self.path, self.problem, self.hint)
 
 
 class BudgetError(R2Error):

@@ -14,6 +14,8 @@ from langchain_r2.errors import (
     ConfigurationError,
     DeadlineError,
     InvalidReplyError,
+    LedgerError,
+    LostReplyError,
     MissingExtraError,
     MissingPriceError,
     ModelCallError,
@@ -21,6 +23,7 @@ from langchain_r2.errors import (
     R2Error,
     RejectedError,
     UnknownModelError,
+    UnknownThreadError,
     UnreachableError,
 )
 
@@ -38,6 +41,9 @@ SAMPLES: list[R2Error] = [
     InvalidReplyError("no usage"),
     DeadlineError("too late"),
     BudgetError(0.5, 0.25),
+    LostReplyError("killed"),
+    LedgerError("calls.db", "disk full", "Make room."),
+    UnknownThreadError("t1"),
     CheckpointError("an object of 'os.system'"),
 ]
 
