@@ -14,6 +14,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 
+from langchain_r2.call_ledger import CallLedgerStore
 from langchain_r2.confidence import Confidence
 from langchain_r2.config import R2Context
 from langchain_r2.edges import assess, reconsider, replanned
@@ -60,6 +61,7 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
     checkpointer: BaseCheckpointSaver[Any] | bool | None = None,
     store: BaseStore | None = None,
     cache: BaseCache[Any] | None = None,
+    ledger: CallLedgerStore | None = None,
     name: str = "r2",
 ) -> CompiledStateGraph[R2State, R2Context, R2Input, R2Output]:
     """Make the router graph: decompose, allocate, execute with reallocation, aggregate.
@@ -83,6 +85,8 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
             plain data and messages (:mod:`langchain_r2.serializer`).
         store: Any LangGraph store; records of models are kept in it from query to query.
         cache: Any LangGraph cache; its serializer as the checkpointer's.
+        ledger: Where runs and calls are written down, so that :func:`~langchain_r2.resume` goes on with a killed run
+            without paying for a reply twice, such as a ``CallLedger``. None: nowhere.
         name: The compiled graph's name.
 
     Raises:
@@ -122,6 +126,7 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
         aggregator=pool[aggregator].name if aggregator else pool.middle("MLM").name,
         floor=pool[floor].name if floor else None,
         kind_of=kind_of,
+        ledger=ledger,
     )
     builder = StateGraph(R2State, R2Context, input_schema=R2Input, output_schema=R2Output)
     builder.add_node("decompose", decompose_node(needs))

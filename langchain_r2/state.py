@@ -37,6 +37,8 @@ class R2State(TypedDict):
     """What the router graph keeps. All of it is JSON data, but for the messages."""
 
     messages: Annotated[list[AnyMessage], add_messages]
+    run_id: str
+    """Names the run, in the call ledger too."""
     query: str
     plan: Plan
     allocation: Allocation
@@ -55,6 +57,7 @@ class R2Update(TypedDict, total=False):
     """What a node of the router graph may return."""
 
     messages: list[AnyMessage]
+    run_id: str
     query: str
     plan: Plan
     allocation: Allocation

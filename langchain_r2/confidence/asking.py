@@ -91,7 +91,10 @@ def _made(transport: Transport, call: Call) -> Flow[Outcome | None]:
 
 
 def _sample(confidence: Confidence, call: Call, number: int) -> Call:
-    return replace(call, role="evaluator", temperature=confidence.temperature, seed=number, top_logprobs=0)
+    ordinal = call.ordinal + 2 * number  # the allocator's samples of a subtask have odd ones, the executor's even ones
+    return replace(
+        call, role="evaluator", temperature=confidence.temperature, seed=number, ordinal=ordinal, top_logprobs=0
+    )
 
 
 def _agreement(replies: Sequence[Reply], answer: str) -> float | None:

@@ -10,6 +10,7 @@ from langgraph.runtime import Runtime
 from langchain_r2.errors import BudgetError
 from langchain_r2.flow import Flow
 from langchain_r2.ledger import Budget
+from langchain_r2.nodes.admission import finished
 from langchain_r2.nodes.base import Dependencies, Node, limits_of, remaining_usd
 from langchain_r2.parsing import parse_answer
 from langchain_r2.prompts import prompts_for
@@ -39,6 +40,7 @@ def aggregate_node(needs: Dependencies) -> Node:
                 budget=Budget(remaining_usd(limits_of(runtime), state["attempts"])),
                 config=config,
                 deadline_s=limits_of(runtime).deadline_s,
+                run_id=needs.recorded(state),
             )
             try:
                 outcome = yield from needs.transport.call(call)
@@ -55,6 +57,7 @@ def aggregate_node(needs: Dependencies) -> Node:
         # A thread always ends with the router's turn: what the user says next is the next query.
         said = answer if answer is not None else f"No answer: {error}"
         update["messages"] = [AIMessage(said, response_metadata={"model_name": "r2", "status": status})]
+        yield from finished(needs.ledger, state, update)
         return update
 
     return Node(aggregate, "aggregate")

@@ -20,7 +20,13 @@ def allocate_node(needs: Dependencies) -> Node:
     def allocate(state: R2State, runtime: Runtime[Any], config: RunnableConfig) -> Flow[R2Update]:
         limits = limits_of(runtime)
         left = remaining_usd(limits, state["attempts"])
-        asked = AllocatorInput(query=state["query"], plan=state["plan"], budget_usd=left, deadline_s=limits.deadline_s)
+        asked = AllocatorInput(
+            query=state["query"],
+            plan=state["plan"],
+            budget_usd=left,
+            deadline_s=limits.deadline_s,
+            run_id=needs.recorded(state),
+        )
         made = yield from allocated(needs, asked, config)
         runtime.stream_writer({"event": "allocation", "allocation": made["allocation"]})
         return R2Update(allocation=made["allocation"], attempts=[*state["attempts"], *made["attempts"]])

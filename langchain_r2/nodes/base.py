@@ -8,13 +8,14 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
 
+from langchain_r2.call_ledger import CallLedgerStore
 from langchain_r2.confidence import Confidence
 from langchain_r2.config import R2Context
 from langchain_r2.flow import Flow, arun, run
 from langchain_r2.ledger import Budget, bill
 from langchain_r2.pool import ModelPool
 from langchain_r2.routers.base import Allocator, Decomposer
-from langchain_r2.state import SubtaskState
+from langchain_r2.state import R2State, SubtaskState
 from langchain_r2.transport import Transport
 from langchain_r2.types import AggregationMode, Attempt
 
@@ -32,6 +33,11 @@ class Dependencies:
     aggregator: str
     floor: str | None
     kind_of: Callable[[str], str]
+    ledger: CallLedgerStore | None = None
+
+    def recorded(self, state: R2State) -> str | None:
+        """The run that a call is written down under; None without a ledger."""
+        return state.get("run_id") if self.ledger else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,8 @@ class SubtaskContext:
     router_usd: float = 0.0
     """What decomposing and allocating this query cost: the estimate for doing it again for a subtask."""
     store: BaseStore | None = field(default=None, compare=False)
+    run_id: str | None = None
+    """What its calls are written down under in the call ledger; None: nowhere."""
 
 
 _NO_LIMITS: Final = R2Context()

@@ -8,6 +8,7 @@ from langgraph.runtime import Runtime
 
 from langchain_r2.errors import BadValueError, BudgetError
 from langchain_r2.flow import Flow, Invoke
+from langchain_r2.nodes.admission import admitted
 from langchain_r2.nodes.base import Dependencies, Node, limits_of
 from langchain_r2.routers.base import DecomposerInput, whole_query_plan
 from langchain_r2.state import R2State, R2Update
@@ -18,12 +19,18 @@ def decompose_node(needs: Dependencies) -> Node:
 
     def decompose(state: R2State, runtime: Runtime[Any], config: RunnableConfig) -> Flow[R2Update]:
         query, from_message = read_query(state)
-        start = R2Update(query=query, results=[], answer=None, error=None, status="ok")
+        limits = limits_of(runtime)
+        run_id = yield from admitted(needs.ledger, state, query, config, limits, from_message=from_message)
+        start = R2Update(run_id=run_id, query=query, results=[], answer=None, error=None, status="ok")
         if not from_message:
             start["messages"] = [HumanMessage(query)]
-        limits = limits_of(runtime)
         try:
-            asked = DecomposerInput(query=query, budget_usd=limits.budget_usd, deadline_s=limits.deadline_s)
+            asked = DecomposerInput(
+                query=query,
+                budget_usd=limits.budget_usd,
+                deadline_s=limits.deadline_s,
+                run_id=run_id if needs.ledger else None,
+            )
             made = yield Invoke(needs.decomposer, asked, config)
         except BudgetError:
             made = {"plan": whole_query_plan(query, ["budget"]), "attempts": []}

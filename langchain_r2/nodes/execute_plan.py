@@ -84,7 +84,12 @@ def plan_run(
         needs=needs,
         graph=graph,
         context=SubtaskContext(
-            limits=limits, budget=budget, emit=runtime.stream_writer, router_usd=router_usd, store=runtime.store
+            limits=limits,
+            budget=budget,
+            emit=runtime.stream_writer,
+            router_usd=router_usd,
+            store=runtime.store,
+            run_id=needs.recorded(state),
         ),
         query=state["query"],
         plan=state["plan"],

@@ -70,6 +70,7 @@ def _call(needs: Dependencies, state: SubtaskState, context: SubtaskContext, con
         reason=state["reason"],
         top_logprobs=needs.confidence.top_logprobs,
         deadline_s=context.limits.deadline_s,
+        run_id=context.run_id,
     )
 
 

@@ -29,7 +29,11 @@ def replan_node(needs: Dependencies) -> Node:
             left = None if budget.limit_usd is None else hold
             try:
                 asked = DecomposerInput(
-                    query=asked_text(state), budget_usd=left, subtask_id=state["id"], deadline_s=deadline_s
+                    query=asked_text(state),
+                    budget_usd=left,
+                    subtask_id=state["id"],
+                    deadline_s=deadline_s,
+                    run_id=runtime.context.run_id,
                 )
                 made = yield Invoke(needs.decomposer, asked, config)
                 plan, attempts = made["plan"], made["attempts"]
@@ -40,7 +44,12 @@ def replan_node(needs: Dependencies) -> Node:
                 spent = bill(attempts).cost_usd or 0.0
                 rest = None if left is None else left - spent
                 to_allocate = AllocatorInput(
-                    query=asked_text(state), plan=plan, budget_usd=rest, subtask_id=state["id"], deadline_s=deadline_s
+                    query=asked_text(state),
+                    plan=plan,
+                    budget_usd=rest,
+                    subtask_id=state["id"],
+                    deadline_s=deadline_s,
+                    run_id=runtime.context.run_id,
                 )
                 routed = yield from allocated(needs, to_allocate, config)
                 attempts = [*attempts, *routed["attempts"]]

@@ -29,6 +29,8 @@ class DecomposerInput(TypedDict):
     """Set in a replan: the subtask whose text the query is."""
     deadline_s: NotRequired[float | None]
     """Seconds that one call may take; None or absent: no bound."""
+    run_id: NotRequired[str | None]
+    """The run that calls are written down under in the call ledger; None or absent: nowhere."""
 
 
 class DecomposerOutput(TypedDict):
@@ -46,6 +48,7 @@ class AllocatorInput(TypedDict):
     budget_usd: NotRequired[float | None]
     subtask_id: NotRequired[str | None]
     deadline_s: NotRequired[float | None]
+    run_id: NotRequired[str | None]
 
 
 class AllocatorOutput(TypedDict):

@@ -80,6 +80,8 @@ class CalibratedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
                 direction="replan" if within else "initial",
                 top_logprobs=self.confidence.top_logprobs,
                 deadline_s=value.get("deadline_s"),
+                run_id=value.get("run_id"),
+                ordinal=1,  # the samples of `read` must not be taken for those of the same subtask's execution
             )
             confidence, rows, problem = yield from self._judge(call)
             attempts += rows

@@ -125,6 +125,8 @@ class PromptedDecomposer(FlowRunnable[DecomposerInput, DecomposerOutput]):
             schema=schemas.PLAN if structured else None,
             direction="replan" if value.get("subtask_id") else "initial",
             deadline_s=value.get("deadline_s"),
+            run_id=value.get("run_id"),
+            ordinal=number,
         )
 
     def _confidence(self, reply: Reply) -> float | None:
@@ -252,6 +254,8 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
             direction="replan" if value.get("subtask_id") else "initial",
             top_logprobs=len(cards) if self.coverage else 0,
             deadline_s=value.get("deadline_s"),
+            run_id=value.get("run_id"),
+            ordinal=number,
         )
 
     def _covering(self, reply: Reply, ids: list[str], by_alias: dict[str, str], coverage: float) -> dict[str, str]:

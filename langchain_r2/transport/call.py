@@ -53,3 +53,7 @@ class Call:
     schema: Mapping[str, Any] | None = None
     """JSON schema of the reply, for a model with structured output; None: any text."""
     deadline_s: float | None = None
+    run_id: str | None = None
+    """The run that it is written down under in the call ledger; None: nowhere."""
+    ordinal: int = 0
+    """Tells samples of one prompt apart: in a run, a call that is the same in all else is made once."""

@@ -25,7 +25,7 @@ def timeless(output: Any) -> Any:
     rows = [*output["attempts"], *(a for r in output["results"] for a in r["attempts"])]
     for row in rows:
         row["wall_s"] = 0.0
-    return {**output, "messages": [(m.type, m.text) for m in output["messages"]]}
+    return {**output, "run_id": "", "messages": [(m.type, m.text) for m in output["messages"]]}
 
 
 def test_answers_flow_along_the_plan(make: Any) -> None:
