@@ -4,13 +4,14 @@ import asyncio
 import os
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
 
+from langchain_r2.addresses import address
 from langchain_r2.errors import BadValueError, MissingExtraError
+from langchain_r2.scrubbing import scrubbed
 
 _CLIENTS: Final = frozenset({"client", "async_client", "root_client", "root_async_client"})
 """Fields that hold what the constructor builds with the number of retries in it."""
@@ -49,8 +50,9 @@ def provider_model(name: str, model: str, *, logprobs: bool) -> BaseChatModel:
             raise MissingExtraError(f"model {model!r} of {name!r}", "openai") from error
         allowed = "a model whose provider's package is installed"
         raise BadValueError(f"model of {name!r}", model, allowed, f"{error}") from error
-    except Exception as error:  # the provider's own: a missing key, a name that it does not know
-        raise BadValueError(f"model of {name!r}", model, "one that can be made", f"{error}") from error
+    except Exception as error:  # noqa: BLE001 - the provider's own: a missing key, a name that it does not know
+        # Not as the cause: it may show what it was given.
+        raise BadValueError(f"model of {name!r}", model, "one that can be made", scrubbed(f"{error}")) from None
     return made
 
 
@@ -105,28 +107,3 @@ def _client_per_loop() -> Any:  # noqa: ANN401 - its package comes with langchai
             return await self._by_loop[loop].handle_async_request(request)
 
     return httpx2.AsyncClient(transport=PerLoop())
-
-
-def address(name: str, base_url: str | None, base_url_env: str | None) -> str:
-    """The address of a model's server.
-
-    Raises:
-        BadValueError: The variable is not set and there is no other address, or it holds none.
-    """
-    found = os.environ.get(base_url_env, "") if base_url_env else ""
-    if not found and base_url:
-        return base_url
-    if not is_address(found):  # what it holds is not shown: it may be a key
-        problem = "something else" if found else ""
-        allowed = f"the address of the server of model {name!r}, such as http://localhost:8000/v1"
-        raise BadValueError(f"environment variable {base_url_env}", problem, allowed, "Set it.")
-    return found
-
-
-def is_address(value: str) -> bool:
-    """Whether a text is an http or https address without a password in it."""
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc

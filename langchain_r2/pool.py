@@ -7,8 +7,10 @@ from typing import Any, Final, Literal, get_args
 
 from langchain_core.language_models import BaseChatModel
 
+from langchain_r2.addresses import checked_address
 from langchain_r2.clients import openai_compatible, provider_model, without_retries
 from langchain_r2.errors import BadValueError, UnknownModelError
+from langchain_r2.scrubbing import secrets_of
 from langchain_r2.types import Group
 
 PromptStyle = Literal["instruct", "bare"]
@@ -103,6 +105,15 @@ class ModelSpec:
             raise BadValueError(
                 f"price of model {self.name!r}", self.price, "a Price; Price(input=None, output=None) if unknown"
             )
+        self._check_numbers()
+        if self.prompt_style not in get_args(PromptStyle):
+            raise BadValueError(f"prompt_style of model {self.name!r}", self.prompt_style, get_args(PromptStyle))
+        if not isinstance(self.model, (str, BaseChatModel)):
+            raise BadValueError(f"model of {self.name!r}", self.model, 'a LangChain chat model or "provider:model"')
+        if self.base_url is not None:
+            checked_address(f"base_url of model {self.name!r}", self.base_url)
+
+    def _check_numbers(self) -> None:
         for attribute in ("context_tokens", "max_output_tokens"):
             value = getattr(self, attribute)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -111,10 +122,22 @@ class ModelSpec:
             value = getattr(self, attribute)
             if value is not None and not (_is_number(value) and value > 0):
                 raise BadValueError(f"{attribute} of model {self.name!r}", value, "a number above 0, or nothing")
-        if self.prompt_style not in get_args(PromptStyle):
-            raise BadValueError(f"prompt_style of model {self.name!r}", self.prompt_style, get_args(PromptStyle))
-        if not isinstance(self.model, (str, BaseChatModel)):
-            raise BadValueError(f"model of {self.name!r}", self.model, 'a LangChain chat model or "provider:model"')
+
+    def __repr__(self) -> str:
+        """Name and model; of a chat model only the class: its settings may have keys in them."""
+        model = self.model if isinstance(self.model, str) else type(self.model).__name__
+        return f"ModelSpec({self.name!r}: {model}, {self.group or 'no group'})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle has of it.
+
+        Raises:
+            BadValueError: Its chat model holds a key, which would be in the pickle.
+        """
+        if any(secrets_of(self.model)):
+            hint = 'Make it from "provider:model" or base_url: the key then stays in its environment variable.'
+            raise BadValueError(f"model of {self.name!r}", type(self.model).__name__, "one without a key in it", hint)
+        return dict(vars(self))
 
     def chat_model(self) -> BaseChatModel:
         """The chat model, with all retries of its own off: :mod:`langchain_r2.transport` owns them.

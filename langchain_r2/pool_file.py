@@ -40,7 +40,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, get_args
 
-from langchain_r2.clients import is_address
 from langchain_r2.errors import BadValueError, MissingPriceError, PoolFileError
 from langchain_r2.pool import Grouping, ModelPool, ModelSpec, Price, PromptStyle
 from langchain_r2.prices import known_price
@@ -113,7 +112,7 @@ _EMBEDDED_KEYS: Final[Mapping[str, _Kind]] = {
 _MODEL_KEYS: Final[Mapping[str, _Kind]] = {
     **{key: kind for key, kind in _EMBEDDED_KEYS.items() if key != "embedded"},
     "model": _TEXT,
-    "base_url": _Kind("an http or https address without a password", lambda v: isinstance(v, str) and is_address(v)),
+    "base_url": _Kind("a text", lambda v: isinstance(v, str)),
     "base_url_env": _VARIABLE,
     "api_key_env": _VARIABLE,
     "parameters": _COUNT,

@@ -1,0 +1,67 @@
+"""Keeps keys out of texts that are kept or shown: messages of errors, records, metadata of checkpoints and traces.
+
+A server may echo the key that it was sent (``401: no such key: ...``), a caller may put one into ``metadata``.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pydantic import SecretStr
+
+HIDDEN: Final = "[hidden]"
+_SHORTEST: Final = 8
+"""A value of fewer characters is no key, and would be found in ordinary words."""
+
+_NAME: Final = re.compile(
+    r"(?:.*[_-])?(?:(?:api|access|auth|bearer|private|secret|refresh)[_-]?(?:key|token)|apikey|token|secret|password|"
+    r"passwd|credentials?|authorization)(?:[_-](?:key|id|value))?",
+    re.IGNORECASE,
+)
+_PATTERNS: Final = (
+    (re.compile(r"(?<=://)[^/\s@]{1,500}@"), HIDDEN + "@"),  # a password in an address
+    (re.compile(r"\b(bearer\s+)[^\s\"',;)}\]]{4,}", re.IGNORECASE), r"\1" + HIDDEN),
+    (re.compile(r"\b(?:sk|pk|rk)-[\w-]{8,}"), HIDDEN),
+    (
+        re.compile(r"(?i)((?:api|access)[_-]?(?:key|token)[\"']?\s{0,3}[=:]\s{0,3}[\"']?)[^\s\"',;&)}\]]{4,}"),
+        r"\1" + HIDDEN,
+    ),
+)
+
+
+def is_secret_name(name: object) -> bool:
+    """Whether a setting of that name holds a key: ``api_key``, ``OPENAI_API_KEY``, ``auth-token``, ``password``."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def _holds_a_key(variable: str) -> bool:
+    return is_secret_name(variable) or variable.upper().endswith("_KEY")
+
+
+def secrets_of(model: object, variable: str | None = None) -> tuple[str, ...]:
+    """The keys that a chat model holds as ``SecretStr``, and the one in an environment variable."""
+    fields = vars(model) if hasattr(model, "__dict__") else {}
+    held = [value.get_secret_value() for value in fields.values() if isinstance(value, SecretStr)]
+    return tuple(key for key in (*held, os.environ.get(variable, "") if variable else "") if key)
+
+
+def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
+    """A text without keys: those given, those in environment variables named as keys are, and what looks like one."""
+    text = without(text, [*secrets, *(value for name, value in os.environ.items() if _holds_a_key(name))])
+    for pattern, instead in _PATTERNS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """A text without some keys, longest first: one may be part of another."""
+    for secret in sorted({s.strip() for s in secrets if len(s.strip()) >= _SHORTEST}, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def without_secret_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings whose names are those of keys left out; keys in other values are hidden."""
+    kept = {name: value for name, value in settings.items() if not is_secret_name(name)}
+    return {name: scrubbed(value) if isinstance(value, str) else value for name, value in kept.items()}

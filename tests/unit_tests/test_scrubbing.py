@@ -1,0 +1,80 @@
+"""Keys are kept out of texts; what is no key is left."""
+
+import pickle
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from langchain_r2 import FREE, ModelPool, ModelSpec
+from langchain_r2.errors import BadValueError
+from langchain_r2.scrubbing import is_secret_name, scrubbed, secrets_of, without, without_secret_names
+from langchain_r2.testing import ScriptedChatModel
+
+CANARY = "canary-5f3a9c1b7d"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Incorrect API key provided: sk-abcdefgh1234", "Incorrect API key provided: [hidden]"),
+        ("cannot reach http://user:pass@host/v1", "cannot reach http://[hidden]@host/v1"),
+        ("Authorization: Bearer abc.def-123", "Authorization: Bearer [hidden]"),
+        ('{"api_key": "abcd1234efgh", "n": 1}', '{"api_key": "[hidden]", "n": 1}'),
+        ("the tokens: 5, the key is to bear it", "the tokens: 5, the key is to bear it"),
+        ("at https://host/v1, mail a@b.example", "at https://host/v1, mail a@b.example"),
+    ],
+)
+def test_what_looks_like_a_key_is_hidden_and_nothing_else(text: str, kept: str) -> None:
+    assert scrubbed(text) == kept
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_API_KEY", "LOCAL_KEY", "HF_TOKEN", "DB_PASSWORD"])
+def test_keys_in_the_environment_are_known_by_their_names(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, CANARY)
+    assert scrubbed(f"no such user {CANARY}!") == "no such user [hidden]!"
+
+
+def test_a_given_key_is_hidden_whatever_its_form_and_a_short_one_is_none() -> None:
+    assert scrubbed("x hunter22 y", ["hunter22"]) == "x [hidden] y"
+    assert without("none of it", ["none", ""]) == "none of it"
+    assert without("abcdefgh-long abcdefgh", ["abcdefgh", "abcdefgh-long"]) == "[hidden] [hidden]"
+
+
+@pytest.mark.parametrize("name", ["api_key", "OPENAI_API_KEY", "token", "auth-token", "x-api-key", "user_password"])
+def test_names_of_keys(name: str) -> None:
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize("name", ["thread_id", "max_tokens", "monkey", "sort", "langgraph_auth_user", 7])
+def test_names_of_other_things(name: object) -> None:
+    assert not is_secret_name(name)
+
+
+def test_settings_lose_their_keys() -> None:
+    kept = without_secret_names({"thread_id": "1", "api_key": CANARY, "n": 3, "note": "Bearer abcdef"})
+    assert kept == {"thread_id": "1", "n": 3, "note": "Bearer [hidden]"}
+
+
+class Keyed(ScriptedChatModel):
+    api_key: SecretStr = SecretStr(CANARY)
+    header: str = CANARY
+
+
+def test_a_spec_shows_and_pickles_no_key() -> None:
+    keyed: Any = Keyed(script=["answer: a"])
+    assert secrets_of(keyed) == (CANARY,)
+    pool = ModelPool([ModelSpec(name="m", model=keyed, price=FREE)])
+    assert CANARY not in f"{pool!r} {pool.models!r}"
+    with pytest.raises(BadValueError, match="without a key in it") as caught:
+        pickle.dumps(pool)
+    assert CANARY not in str(caught.value)
+
+
+def test_a_spec_that_names_its_key_can_be_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("R2_TEST_KEY", CANARY)
+    spec = ModelSpec(name="m", model="x", base_url="http://localhost:1/v1", api_key_env="R2_TEST_KEY", price=FREE)
+    pool = ModelPool([spec])
+    kept = pickle.dumps(pool)
+    assert CANARY.encode() not in kept
+    assert pickle.loads(kept)["m"] == pool["m"]  # noqa: S301 - ours
