@@ -84,7 +84,7 @@ def _inside(ip: Address) -> list[Address]:
     return found
 
 
-def checked_address(name: str, url: str) -> str:
+def checked_address(name: str, url: object) -> str:
     """The address.
 
     Args:
@@ -94,7 +94,9 @@ def checked_address(name: str, url: str) -> str:
     Raises:
         BadValueError: It may not be used. What it is is not shown: it may hold a password.
     """
-    if problem := problem_with(url) if isinstance(url, str) else "no text":
+    if not isinstance(url, str):
+        raise BadValueError(name, "no text", ALLOWED)
+    if problem := problem_with(url):
         hint = "Keys go into an environment variable that api_key_env names." if "password" in problem else ""
         raise BadValueError(name, problem, ALLOWED, hint)
     return url

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from langchain_r2.errors import BadValueError
 from langchain_r2.ledger import bill
+from langchain_r2.scrubbing import scrubbed
 from langchain_r2.types import RunRecord
 
 _NO_FSYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EROFS})
@@ -49,7 +50,7 @@ def failed_record(query: str, error: Exception, *, id: str, wall_s: float) -> Ru
         query=query,
         answer=None,
         status="error",
-        error=f"{type(error).__name__}: {error}",
+        error=scrubbed(f"{type(error).__name__}: {error}"),
         plan=[],
         attempts=[],
         cost_usd=None,

@@ -14,6 +14,7 @@ from langgraph.errors import GraphBubbleUp
 from langchain_r2.errors import BudgetError, ConfigurationError, ModelCallError, UnreachableError
 from langchain_r2.flow import POLL_S, Both, Flow, Invoke, Sleep
 from langchain_r2.pool import ModelSpec
+from langchain_r2.scrubbing import secrets_of, without
 from langchain_r2.structured import with_schema
 from langchain_r2.transport.bounds import reply_limit, worst_usd
 from langchain_r2.transport.call import Call, Outcome, Reply
@@ -85,10 +86,12 @@ class Transport:
             with turn(gate):
                 message = yield self._request(call, model, ends)
             reply = read_reply(message)
+            # A server that echoes the key must not get it into what is kept, or to the next model.
+            reply = reply._replace(text=without(reply.text, secrets_of(model, call.spec.api_key_env)))
         except (GraphBubbleUp, ConfigurationError):
             raise
         except Exception as raised:  # noqa: BLE001 - the boundary to code that is not ours
-            error = classify(raised)
+            error = classify(raised, secrets_of(model, call.spec.api_key_env))
         finally:
             if reply is None and error is None:  # cancelled, or raised through: nothing stays reserved
                 call.budget.settle(reservation, None if sent else 0.0)

@@ -1,15 +1,19 @@
 """Keys are kept out of texts; what is no key is left."""
 
 import pickle
+import traceback
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from langchain_r2 import FREE, ModelPool, ModelSpec
+from langchain_r2 import FREE, ModelPool, ModelSpec, create_r2_graph
 from langchain_r2.errors import BadValueError
+from langchain_r2.routers.baselines import NoDecomposer, cheapest
+from langchain_r2.run_record import failed_record, to_json
 from langchain_r2.scrubbing import is_secret_name, scrubbed, secrets_of, without, without_secret_names
 from langchain_r2.testing import ScriptedChatModel
+from langchain_r2.transport import Transport, classify
 
 CANARY = "canary-5f3a9c1b7d"
 
@@ -78,3 +82,36 @@ def test_a_spec_that_names_its_key_can_be_pickled(monkeypatch: pytest.MonkeyPatc
     kept = pickle.dumps(pool)
     assert CANARY.encode() not in kept
     assert pickle.loads(kept)["m"] == pool["m"]  # noqa: S301 - ours
+
+
+def test_a_key_that_a_server_echoes_reaches_neither_error_nor_cause_nor_record() -> None:
+    made = classify(RuntimeError(f"401: unknown key {CANARY}"), [CANARY])
+    assert str(made) == "RuntimeError: 401: unknown key [hidden]"
+    assert made.__cause__ is None
+    assert CANARY not in "".join(traceback.format_exception(made))
+    kept = classify(RuntimeError("500: try again"), [CANARY])
+    assert isinstance(kept.__cause__, RuntimeError)
+
+
+@pytest.mark.parametrize("query", ["fail", "echo"])
+def test_a_run_keeps_no_key_that_a_server_echoes(query: str) -> None:
+    def script(prompt: str) -> str:
+        if "fail" in prompt:
+            raise PermissionError(f"401: unknown key {CANARY}")
+        return f"answer: your key is {CANARY}"
+
+    pool = ModelPool([ModelSpec(name="m", model=Keyed(script=script), price=FREE)])
+    graph = create_r2_graph(pool, decomposer=NoDecomposer(), allocator=cheapest(pool), transport=Transport(max_tries=1))
+    out = graph.invoke({"query": query})
+    assert CANARY not in repr(out)
+    assert out["answer"] == ("your key is [hidden]" if query == "echo" else None)
+
+
+def test_a_record_of_a_run_that_raised_has_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", CANARY)
+    assert CANARY not in to_json(failed_record("q", ValueError(f"bad {CANARY}"), id="1", wall_s=0.0))
+
+
+@pytest.mark.parametrize("kind", [ConnectionError, TimeoutError, PermissionError, RuntimeError])
+def test_no_kind_of_failure_shows_a_key(kind: type[Exception]) -> None:
+    assert CANARY not in str(classify(kind(f"cannot reach {CANARY}"), [CANARY]))
