@@ -107,6 +107,7 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
     confidence = confidence or Confidence()
     confidence.check(pool)
     transport = transport or Transport()
+    ledger = _with_ledger(ledger, transport, decomposer, allocator)
     if allocator is None:
         warnings.warn(
             "The allocator's thresholds (0.9 and 0.6 on an uncalibrated probability) were not calibrated for this pool."
@@ -148,6 +149,19 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
     cache = hardened(cache, "cache") if isinstance(cache, BaseCache) else cache
     graph = builder.compile(checkpointer=checkpointer, store=store, cache=cache, name=name)
     return graph.with_config(max_concurrency=MAX_CONCURRENCY)
+
+
+def _with_ledger(ledger: CallLedgerStore | None, transport: Transport, *routers: object) -> CallLedgerStore | None:
+    """Give a ledger to every transport of a graph; without one, that of the graph's transport."""
+    ledger = ledger or transport.ledger
+    for used in (transport, *(getattr(router, "transport", None) for router in routers)):
+        if ledger is None or not isinstance(used, Transport):
+            continue
+        if used.ledger not in (None, ledger):
+            hint = "Give the router that has another a Transport of its own."
+            raise BadValueError("ledger of a transport", used.ledger, "the graph's ledger, or none yet", hint)
+        used.ledger = ledger
+    return ledger
 
 
 def create_subtask_graph(

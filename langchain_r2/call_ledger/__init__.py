@@ -1,7 +1,7 @@
 """The call ledger: what a run was asked and every call that it made, written down before anybody acts on it."""
 
-from langchain_r2.call_ledger.base import Admission, CallEntry, CallLedgerStore, Found, Run
+from langchain_r2.call_ledger.base import Admission, CallEntry, CallLedgerStore, Run, Spent
 from langchain_r2.call_ledger.store import CallLedger
 from langchain_r2.call_ledger.waiting import committed
 
-__all__ = ["Admission", "CallEntry", "CallLedger", "CallLedgerStore", "Found", "Run", "committed"]
+__all__ = ["Admission", "CallEntry", "CallLedger", "CallLedgerStore", "Run", "Spent", "committed"]

@@ -9,10 +9,6 @@ RunState = Literal["open", "done"]
 CallState = Literal["sent", "done", "failed", "lost"]
 """``sent``: under way. ``done``, ``failed``: settled. ``lost``: sent by a process that died before it had a reply."""
 
-Action = Literal["send", "wait", "replay", "lost"]
-"""What to do about a try: send it, wait for the same one under way, take its outcome from the ledger, or take it as
-lost and try once more."""
-
 
 class Admission(NamedTuple):
     """A run that may begin, or go on."""
@@ -59,18 +55,13 @@ class CallEntry(NamedTuple):
     attempt: dict[str, Any] | None = None
     """The try's row in the trace."""
     error: str | None = None
+    last: bool = False
+    """Whether the call was given up after it."""
 
     @property
     def name(self) -> tuple[str, str, int]:
         """What tells it from all others."""
         return self.run_id, self.key, self.try_number
-
-
-class Found(NamedTuple):
-    """What a ledger says about a try that is about to be made."""
-
-    action: Action
-    entry: CallEntry
 
 
 class Spent(NamedTuple):
@@ -90,16 +81,28 @@ class CallLedgerStore(Protocol):
         """Admit a run: the thread's newest, if it is open and was asked the same; else a new one."""
         ...
 
-    def begin(self, entry: CallEntry) -> Future[Found]:
-        """Look a try up; one that is unknown is written down as ``sent`` and is the caller's to send."""
+    def recall(self, run_id: str, key: str, owner: str) -> Future[list[CallEntry] | None]:
+        """The tries of a call so far, which is ``owner``'s to make from now on, until ``release``.
+
+        A try that was sent and has no outcome is lost: its process died, or gave it up. None: the same call is being
+        made; ask again.
+        """
         ...
 
-    def end(self, entry: CallEntry) -> Future[None]:
-        """Settle a try that was begun."""
+    def send(self, entry: CallEntry) -> Future[None]:
+        """Write a try down that is about to be sent."""
         ...
 
-    def release(self, entry: CallEntry, *, sent: bool) -> Future[None]:
-        """Let go of a try that was begun and has no outcome; without ``sent`` it is as if it had never been."""
+    def settle(self, entry: CallEntry) -> Future[None]:
+        """Write down how a try ended."""
+        ...
+
+    def withdraw(self, entry: CallEntry) -> Future[None]:
+        """Take a try out that was not sent after all."""
+        ...
+
+    def release(self, run_id: str, key: str, owner: str, *, failed: bool) -> Future[None]:
+        """Let go of a call; with ``failed``, no more tries are to be made of it."""
         ...
 
     def finish(self, run_id: str, result: dict[str, Any]) -> Future[None]:

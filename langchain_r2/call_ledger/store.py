@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from langchain_r2.call_ledger import tables
-from langchain_r2.call_ledger.base import Admission, CallEntry, Found, Run, Spent
+from langchain_r2.call_ledger.base import Admission, CallEntry, Run, Spent
 from langchain_r2.call_ledger.writer import Writer
 
 
@@ -30,34 +30,47 @@ class CallLedger:
             BadValueError: The file cannot be written, or is something else.
         """
         self.path = Path(path)
-        self._under_way: set[tuple[str, str, int]] = set()
-        """Tries of this process; only the writer's thread touches it."""
+        self._under_way: dict[tuple[str, str], str] = {}
+        """Who makes a call of this process, by run and key; only the writer's thread touches it."""
         self._writer = Writer(self.path, tables.prepare)
 
     def admit(self, thread_id: str | None, asked: dict[str, Any], context: dict[str, Any]) -> Future[Admission]:
         """Admit a run: the thread's newest, if it is open and was asked the same; else a new one."""
         return self._writer.submit(lambda db: tables.admit(db, thread_id, asked, context))
 
-    def begin(self, entry: CallEntry) -> Future[Found]:
-        """Look a try up; one that is unknown is written down as ``sent`` and is the caller's to send."""
-        return self._writer.submit(lambda db: self._begin(db, entry))
+    def recall(self, run_id: str, key: str, owner: str) -> Future[list[CallEntry] | None]:
+        """The tries of a call so far, which is ``owner``'s from now on; None: the same call is being made here."""
 
-    def end(self, entry: CallEntry) -> Future[None]:
-        """Settle a try that was begun."""
-
-        def work(db: sqlite3.Connection) -> None:
-            tables.settle(db, entry)
-            self._under_way.discard(entry.name)
+        def work(db: sqlite3.Connection) -> list[CallEntry] | None:
+            if (run_id, key) in self._under_way:
+                return None
+            rows = tables.tries(db, run_id, key)
+            self._under_way[run_id, key] = owner
+            return rows
 
         return self._writer.submit(work)
 
-    def release(self, entry: CallEntry, *, sent: bool) -> Future[None]:
-        """Let go of a try that was begun and has no outcome; without ``sent`` it is as if it had never been."""
+    def send(self, entry: CallEntry) -> Future[None]:
+        """Write a try down that is about to be sent."""
+        return self._writer.submit(lambda db: tables.insert(db, entry))
+
+    def settle(self, entry: CallEntry) -> Future[None]:
+        """Write down how a try ended."""
+        return self._writer.submit(lambda db: tables.settle(db, entry))
+
+    def withdraw(self, entry: CallEntry) -> Future[None]:
+        """Take a try out that was not sent after all."""
+        return self._writer.submit(lambda db: tables.delete(db, entry.name))
+
+    def release(self, run_id: str, key: str, owner: str, *, failed: bool) -> Future[None]:
+        """Let go of a call; with ``failed``, no more tries are to be made of it."""
 
         def work(db: sqlite3.Connection) -> None:
-            self._under_way.discard(entry.name)
-            if not sent:
-                tables.delete(db, entry.name)
+            if self._under_way.get((run_id, key)) != owner:
+                return
+            del self._under_way[run_id, key]
+            if failed:
+                tables.give_up(db, run_id, key)
 
         return self._writer.submit(work)
 
@@ -106,17 +119,3 @@ class CallLedger:
     ) -> None:
         """Close it."""
         self.close()
-
-    def _begin(self, db: sqlite3.Connection, entry: CallEntry) -> Found:
-        known = tables.find(db, entry.name)
-        if known is None:
-            tables.insert(db, entry)
-            self._under_way.add(entry.name)
-            return Found("send", entry)
-        if known.state == "sent":
-            if entry.name in self._under_way:
-                return Found("wait", known)
-            # Its process died, or gave it up: it may have been answered and billed.
-            known = known._replace(state="lost", cost_usd=known.worst_usd, tokens=known.worst_tokens)
-            tables.settle(db, known)
-        return Found("lost" if known.state == "lost" else "replay", known)

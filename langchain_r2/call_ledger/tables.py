@@ -42,6 +42,7 @@ _TABLES: Final = (
         reply TEXT,
         attempt TEXT,
         error TEXT,
+        last INTEGER NOT NULL,
         sent_at REAL NOT NULL,
         ended_at REAL,
         PRIMARY KEY (run_id, key, try_number)
@@ -101,10 +102,21 @@ def settle(db: sqlite3.Connection, entry: CallEntry) -> None:
     db.execute(f"UPDATE calls SET {columns} WHERE {_NAMED}", (*values, time.time(), *entry.name))  # noqa: S608
 
 
-def find(db: sqlite3.Connection, name: tuple[str, str, int]) -> CallEntry | None:
-    """A try by its name."""
-    row = db.execute(f"SELECT {_CALL} FROM calls WHERE {_NAMED}", name).fetchone()  # noqa: S608 - our own columns
-    return None if row is None else _entry(row)
+def tries(db: sqlite3.Connection, run_id: str, key: str) -> list[CallEntry]:
+    """The tries of a call, in order; those without an outcome are lost, which is written down and charged in full."""
+    columns = "state = 'lost', cost_usd = worst_usd, tokens = worst_tokens, ended_at = ?"
+    of = "run_id = ? AND key = ?"
+    db.execute(f"UPDATE calls SET {columns} WHERE {of} AND state = 'sent'", (time.time(), run_id, key))  # noqa: S608
+    rows = db.execute(f"SELECT {_CALL} FROM calls WHERE {of} ORDER BY try_number", (run_id, key))  # noqa: S608
+    return [_entry(row) for row in rows]
+
+
+def give_up(db: sqlite3.Connection, run_id: str, key: str) -> None:
+    """Note that a call was given up after its last try."""
+    of = "run_id = ? AND key = ?"
+    newest = f"SELECT max(try_number) FROM calls WHERE {of}"  # noqa: S608 - our own columns
+    statement = f"UPDATE calls SET last = 1 WHERE {of} AND try_number = ({newest})"  # noqa: S608
+    db.execute(statement, (run_id, key, run_id, key))
 
 
 def delete(db: sqlite3.Connection, name: tuple[str, str, int]) -> None:
@@ -167,7 +179,7 @@ def _row(entry: CallEntry) -> tuple[Any, ...]:
 
 def _entry(row: tuple[Any, ...]) -> CallEntry:
     entry = CallEntry(*row)
-    return entry._replace(reply=_value(entry.reply), attempt=_value(entry.attempt))
+    return entry._replace(reply=_value(entry.reply), attempt=_value(entry.attempt), last=bool(entry.last))
 
 
 def _one(rows: sqlite3.Cursor) -> Run | None:

@@ -58,7 +58,7 @@ class CalibratedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         self.evaluator = pool[evaluator] if evaluator else pool.cheapest
         self.confidence = confidence or Confidence()
         self.default_route = pool[default_route].name if default_route else pool.middle("MLM").name
-        self._transport = transport or Transport()
+        self.transport = transport or Transport()
 
     def flow(self, value: AllocatorInput, config: RunnableConfig) -> Flow[AllocatorOutput]:
         """Judge every subtask; where money or the model fails, the default route is taken."""
@@ -94,14 +94,14 @@ class CalibratedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
     def _judge(self, call: Call) -> Flow[tuple[float | None, list[Attempt], str | None]]:
         """The evaluation model's confidence in a subtask, the calls it took, and why there is none."""
         try:
-            outcome = yield from self._transport.call(call)
+            outcome = yield from self.transport.call(call)
         except BudgetError:
             return None, [], "budget"
         if outcome.reply is None:
             return None, outcome.attempts, f"call_failed: {type(outcome.error).__name__}"
         answer, _ = parse_answer(outcome.reply.text)
         reading, asked = yield from read(
-            self.confidence, outcome.reply, answer, call, kind=None, pool=self.pool, transport=self._transport
+            self.confidence, outcome.reply, answer, call, kind=None, pool=self.pool, transport=self.transport
         )
         confidence = self.confidence.probability(reading, self.evaluator.name)
         if reading is not None and confidence is not None:

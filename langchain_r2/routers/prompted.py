@@ -65,7 +65,7 @@ class PromptedDecomposer(FlowRunnable[DecomposerInput, DecomposerOutput]):
         self.spec, self.max_samples, self.min_confidence = spec, max_samples, min_confidence
         self.calibration, self.max_subtasks, self.temperature = calibration, max_subtasks, temperature
         self.always_sample = always_sample
-        self._transport = transport or Transport()
+        self.transport = transport or Transport()
 
     def flow(self, value: DecomposerInput, config: RunnableConfig) -> Flow[DecomposerOutput]:
         """Draw plans until one is good enough.
@@ -82,7 +82,7 @@ class PromptedDecomposer(FlowRunnable[DecomposerInput, DecomposerOutput]):
         malformed = 0
         for number in range(self.max_samples):
             try:
-                outcome = yield from self._transport.call(self._call(value, query, budget, config, number))
+                outcome = yield from self.transport.call(self._call(value, query, budget, config, number))
             except BudgetError:
                 if not attempts:
                     raise
@@ -183,7 +183,7 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         self.max_samples, self.temperature = max_samples, temperature
         # Where the alternatives of single names decide, the names must be written as they were in training.
         self._structured = coverage is None and _structured(spec)
-        self._transport = transport or Transport()
+        self.transport = transport or Transport()
 
     def cards(self, query: str) -> list[Card]:
         """The models' cards in the order shown for a query."""
@@ -215,7 +215,7 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         note: str | None = None
         for number in range(self.max_samples):
             try:
-                outcome = yield from self._transport.call(self._call(value, cards, budget, config, number))
+                outcome = yield from self.transport.call(self._call(value, cards, budget, config, number))
             except BudgetError:
                 if not attempts:
                     raise

@@ -20,10 +20,14 @@ def reply_limit(model: BaseChatModel, tokens: int) -> dict[str, Any]:
 
 
 def worst_usd(spec: ModelSpec, prompt: Prompt, schema: Mapping[str, Any] | None = None) -> float | None:
-    """What a call costs at most: a token is at least one byte of the prompt, and the reply as long as allowed."""
+    """What a call costs at most."""
+    return spec.price.cost_usd(worst_input_tokens(prompt, schema), spec.max_output_tokens)
+
+
+def worst_input_tokens(prompt: Prompt, schema: Mapping[str, Any] | None = None) -> int:
+    """How many tokens a call reads at most: a token is at least one byte."""
     shown = prompt.user + (prompt.system or "") + (json.dumps(schema) if schema else "")  # a schema is billed as input
-    size = len(shown.encode(errors="surrogatepass")) + 2 * _TOKENS_PER_MESSAGE
-    return spec.price.cost_usd(size, spec.max_output_tokens)
+    return len(shown.encode(errors="surrogatepass")) + 2 * _TOKENS_PER_MESSAGE
 
 
 def expected_usd(spec: ModelSpec, input_tokens: int, output_tokens: int) -> float:

@@ -67,7 +67,7 @@ def test_a_finished_run_is_not_gone_on_with_until_it_is_reopened(ledger: CallLed
 
 def test_a_detached_thread_starts_anew_and_its_cost_stays(ledger: CallLedger) -> None:
     run = ledger.admit("batch:a%:1", ASKED, {}).result().run_id
-    ledger.begin(entry(run)).result()
+    ledger.send(entry(run)).result()
     other = ledger.admit("batch:ab:1", ASKED, {}).result().run_id
     ledger.detach("batch:a%:").result()
     assert ledger.newest("batch:a%:1").result() is None
@@ -75,46 +75,68 @@ def test_a_detached_thread_starts_anew_and_its_cost_stays(ledger: CallLedger) ->
     assert ledger.admit("batch:ab:1", ASKED, {}).result().run_id == other
 
 
-def test_a_settled_try_is_replayed_as_it_was(ledger: CallLedger) -> None:
-    call = entry()
-    assert ledger.begin(call).result() == ("send", call)
-    ledger.end(done(call)).result()
-    assert ledger.begin(call).result() == ("replay", done(call))
+def test_a_settled_try_is_recalled_as_it_was(ledger: CallLedger) -> None:
+    assert ledger.recall("run", "k", "me").result() == []
+    ledger.send(entry()).result()
+    ledger.settle(done(entry())).result()
+    ledger.release("run", "k", "me", failed=False).result()
+    assert ledger.recall("run", "k", "me").result() == [done(entry())]
     assert ledger.spent("run").result() == (0.125, 7)
-    assert ledger.begin(entry(try_number=1)).result().action == "send"
-    assert ledger.begin(entry("other run")).result().action == "send"
+    assert ledger.recall("run", "k2", "me").result() == []
+    assert ledger.recall("other run", "k", "me").result() == []
 
 
-def test_a_try_under_way_is_waited_for_and_a_lost_one_charged_at_its_bound(path: Path) -> None:
-    call = entry()
+def test_a_try_under_way_counts_at_its_bound_and_is_lost_when_its_process_is_gone(path: Path) -> None:
     with CallLedger(path) as before:
-        before.begin(call).result()
-        assert before.begin(call).result().action == "wait"
+        before.recall("run", "k", "me").result()
+        before.send(entry()).result()
         assert before.spent("run").result() == (0.5, 90)
     with CallLedger(path) as after:
-        found = after.begin(call).result()
-        assert (found.action, found.entry.state, found.entry.cost_usd, found.entry.tokens) == ("lost", "lost", 0.5, 90)
-        assert after.begin(call).result() == found
-        assert [row.state for row in after.calls("run").result()] == ["lost"]
+        lost = entry(state="lost", cost_usd=0.5, tokens=90)
+        assert after.recall("run", "k", "me").result() == [lost]
+        after.send(entry(try_number=1)).result()
+        after.settle(done(entry(try_number=1))).result()
+        assert after.calls("run").result() == [lost, done(entry(try_number=1))]
+        assert after.spent("run").result() == (0.625, 97)
 
 
-@pytest.mark.parametrize(("sent", "then"), [(True, "lost"), (False, "send")])
-def test_a_try_that_was_let_go(ledger: CallLedger, sent: bool, then: str) -> None:
-    ledger.begin(entry()).result()
-    ledger.release(entry(), sent=sent)
-    assert ledger.begin(entry()).result().action == then
+def test_a_call_is_one_callers_until_that_one_lets_go(ledger: CallLedger) -> None:
+    ledger.recall("run", "k", "me").result()
+    assert ledger.recall("run", "k", "other").result() is None
+    ledger.release("run", "k", "other", failed=False)
+    assert ledger.recall("run", "k", "other").result() is None
+    ledger.release("run", "k", "me", failed=False)
+    assert ledger.recall("run", "k", "other").result() == []
+
+
+def test_a_try_that_was_withdrawn_was_never_sent(ledger: CallLedger) -> None:
+    ledger.send(entry())
+    ledger.withdraw(entry())
+    assert ledger.calls("run").result() == []
+    ledger.send(entry())
+    ledger.settle(done(entry()))
+    ledger.withdraw(entry())  # too late
+    assert ledger.calls("run").result() == [done(entry())]
+
+
+def test_a_call_that_was_given_up_says_so(ledger: CallLedger) -> None:
+    ledger.recall("run", "k", "me")
+    for number in (0, 1):
+        ledger.send(entry(try_number=number))
+        ledger.settle(entry(try_number=number, state="failed", error="down"))
+    ledger.release("run", "k", "me", failed=True)
+    assert [row.last for row in ledger.recall("run", "k", "me").result() or []] == [False, True]
 
 
 def test_many_callers_share_commits_and_none_is_lost(ledger: CallLedger) -> None:
-    def one(number: int) -> str:
+    def one(number: int) -> None:
         call = entry(key=str(number))
-        action = ledger.begin(call).result().action
-        ledger.end(done(call)).result()
-        return action
+        ledger.send(call).result()
+        ledger.settle(done(call)).result()
 
     with ThreadPoolExecutor(16) as threads:
-        assert list(threads.map(one, range(300))) == ["send"] * 300
-    assert len(ledger.calls("run").result()) == 300
+        list(threads.map(one, range(300)))
+    assert [row.state for row in ledger.calls("run").result()] == ["done"] * 300
 
 
 def test_what_waits_meanwhile_shares_a_commit(ledger: CallLedger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,17 +158,17 @@ def test_what_waits_meanwhile_shares_a_commit(ledger: CallLedger, monkeypatch: p
 
     first = ledger._writer.submit(held)
     assert started.wait(30)
-    rest = [ledger.begin(entry(key=str(number))) for number in range(50)]
+    rest = [ledger.send(entry(key=str(number))) for number in range(50)]
     hold.set()
     assert first.result()
-    assert all(future.result().action == "send" for future in rest)
+    assert [future.result() for future in rest] == [None] * 50
     assert groups == [1, 50]
 
 
 async def test_a_cancelled_task_does_not_take_back_what_is_to_be_written(ledger: CallLedger) -> None:
     hold = threading.Event()
     ledger._writer.submit(lambda db: hold.wait(30))
-    task = asyncio.create_task(arun(committed(ledger.begin, entry())))
+    task = asyncio.create_task(arun(committed(ledger.send, entry())))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     task.cancel()
@@ -173,23 +195,24 @@ def test_a_failing_disk_is_told_to_all_and_the_thread_goes_on(ledger: CallLedger
 
     hold = threading.Event()
     ledger._writer.submit(lambda db: hold.wait(30))
-    beside, broke = ledger.begin(entry()), ledger._writer.submit(broken)
+    beside, broke = ledger.send(entry()), ledger._writer.submit(broken)
     hold.set()
     for future in (beside, broke):
         with pytest.raises(LedgerError, match="disk full"):
             future.result()
     assert ledger.calls("run").result() == []
-    assert ledger.begin(entry()).result().action == "send"
+    ledger.send(entry()).result()
+    assert ledger.calls("run").result() == [entry()]
 
 
 def test_a_closed_ledger_refuses(path: Path) -> None:
     ledger = CallLedger(path)
-    pending = ledger.begin(entry())
+    pending = ledger.send(entry())
     ledger.close()
     ledger.close()
-    assert pending.result().action == "send"
+    assert pending.done()
     with pytest.raises(LedgerError, match="it was closed"):
-        ledger.begin(entry())
+        ledger.send(entry())
 
 
 def test_only_a_ledger_of_this_version_is_opened(path: Path, tmp_path: Path) -> None:
@@ -223,13 +246,13 @@ def test_nobody_else_may_read_it(path: Path, ledger: CallLedger) -> None:
 def test_a_fork_writes_on_a_connection_of_its_own(ledger: CallLedger) -> None:
     import warnings
 
-    ledger.begin(entry(key="before")).result()
+    ledger.send(entry(key="before")).result()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of any fork with threads
         child = os.fork()
     if child == 0:
         try:
-            ledger.end(done(entry(key="before"))).result(30)
+            ledger.settle(done(entry(key="before"))).result(30)
             os._exit(0)
         finally:
             os._exit(1)
