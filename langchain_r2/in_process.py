@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import cached_property
+from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -27,7 +28,7 @@ MAX_BATCH: Final = 64
 GATHER_S: Final = 0.001
 """How long a batch waits for one more call; a call that comes alone is answered so much later."""
 TOP: Final = 12
-"""How many alternatives per written token are kept."""
+"""Most alternatives per written token that can be asked for."""
 
 
 class Request(NamedTuple):
@@ -37,6 +38,8 @@ class Request(NamedTuple):
     max_new_tokens: int
     temperature: float = 0.0
     seed: int = 0
+    top: int = 0
+    """How many alternatives per written token to keep."""
 
 
 class Written(NamedTuple):
@@ -45,6 +48,7 @@ class Written(NamedTuple):
     ids: list[int]
     logprobs: list[float]
     alternatives: list[dict[int, float]]
+    """Per token the likeliest, best first: at least as many as asked for, of a batch the most; empty if none were."""
     finished: bool
     """Whether it ended by itself, not by ``max_new_tokens``."""
 
@@ -124,9 +128,10 @@ class InProcessChatModel(BaseChatModel):
         max_tokens: int | None = None,
         temperature: float | None = None,
         seed: int | None = None,
+        top_logprobs: int | None = None,
         **other: Any,
     ) -> Request:
-        """The request of a call.
+        """The request of a call; of ``top_logprobs`` at most 12 are given.
 
         Raises:
             RejectedError: The prompt is longer than the model can read.
@@ -137,7 +142,8 @@ class InProcessChatModel(BaseChatModel):
         if len(ids) > most:
             raise RejectedError(f"the prompt has {len(ids)} tokens; model {self.model_name!r} reads at most {most}")
         warmth = self.temperature if temperature is None else temperature
-        return Request(ids, max_tokens or self.max_tokens, warmth, self.seed if seed is None else seed)
+        drawn = self.seed if seed is None else seed
+        return Request(ids, max_tokens or self.max_tokens, warmth, drawn, min(TOP, top_logprobs or 0))
 
     def _result(self, request: Request, written: Written, stop: list[str] | None) -> ChatResult:
         text, ended = self.engine.decode(written.ids), written.finished
@@ -145,9 +151,10 @@ class InProcessChatModel(BaseChatModel):
             text, found, _ = text.partition(word)
             ended = ended or bool(found)
         rows = []
-        for i, (logprob, near) in enumerate(zip(written.logprobs, written.alternatives, strict=True)):
+        for i, logprob in enumerate(written.logprobs):
             token = self.engine.token(written.ids[i]) if i < len(written.ids) else "</s>"
-            top = [{"token": self.engine.token(t), "logprob": p} for t, p in near.items()]
+            near = islice(written.alternatives[i].items(), request.top) if request.top else ()
+            top = [{"token": self.engine.token(t), "logprob": p} for t, p in near]
             rows.append({"token": token, "logprob": logprob, "top_logprobs": top})
         wrote, read = len(written.logprobs), len(request.prompt)
         message = AIMessage(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from langchain_r2.in_process import TOP, Request, Written
+from langchain_r2.in_process import Request, Written
 
 Floats = npt.NDArray[np.floating[Any]]
 """In fact float32: numpy's types lose the width in arithmetic."""
@@ -95,7 +95,8 @@ class Llama:
             logprobs = _log_softmax(hidden @ self.embedding.T)
             chosen = self._choose(logprobs, [requests[i] for i in rows], [rngs[i] for i in rows])
             running = [row for row, i in enumerate(rows) if i in live]
-            ended = self._append([written[rows[r]] for r in running], chosen[running], logprobs[running])
+            top = max(requests[rows[row]].top for row in running)
+            ended = self._append([written[rows[r]] for r in running], chosen[running], logprobs[running], top)
             for row, over in zip(running, ended, strict=True):
                 index = rows[row]
                 if over:
@@ -109,17 +110,17 @@ class Llama:
             step = chosen[:, None]
         return written
 
-    def _append(self, texts: Sequence[Written], chosen: Ints, logprobs: Floats) -> list[bool]:
-        """Add to each text its next token; True per text that ends with it."""
-        top = np.argpartition(-logprobs, TOP, axis=1)[:, :TOP]
-        near = np.take_along_axis(logprobs, top, axis=1)
-        order = np.argsort(-near, axis=1)
-        ids, values = (np.take_along_axis(a, order, axis=1).tolist() for a in (top, near))
-        own = np.take_along_axis(logprobs, chosen[:, None], axis=1)[:, 0].tolist()
+    def _append(self, texts: Sequence[Written], chosen: Ints, logprobs: Floats, top: int) -> list[bool]:
+        """Add to each text its next token, with ``top`` alternatives; True per text that ends with it."""
+        if top:
+            near = np.argsort(-logprobs, axis=1)[:, :top]
+            values = np.take_along_axis(logprobs, near, axis=1).tolist()
+            for text, ids, row in zip(texts, near.tolist(), values, strict=True):
+                text.alternatives.append(dict(zip(ids, row, strict=True)))
+        own = logprobs[np.arange(len(chosen)), chosen].tolist()
         tokens: list[int] = chosen.tolist()
-        for row, (text, token) in enumerate(zip(texts, tokens, strict=True)):
-            text.logprobs.append(own[row])
-            text.alternatives.append(dict(zip(ids[row], values[row], strict=True)))
+        for text, token, logprob in zip(texts, tokens, own, strict=True):
+            text.logprobs.append(logprob)
             if token != self.eos:
                 text.ids.append(token)
         return [token == self.eos for token in tokens]
@@ -145,7 +146,8 @@ class Llama:
         seen = np.arange(at + length)
         hidden_keys = (seen[None, None, :] > places[None, :, None]) | (seen[None, None, :] < pad[:, None, None])
         mask = np.where(hidden_keys, np.float32(-1e9), np.float32(0))[:, None]
-        x: Floats = self.embedding[tokens]
+        # Texts and places are one axis but for attention: numpy multiplies a stack of matrices one by one.
+        x: Floats = self.embedding[tokens.ravel()]
         for layer, (keys, values) in zip(self._layers, cache, strict=True):
             split = (batch, length, 3, self.heads, self.head_width)
             q, k, v = (_rms(x, layer.norm_in, self.epsilon) @ layer.qkv).reshape(split).transpose(2, 0, 3, 1, 4)
@@ -153,10 +155,10 @@ class Llama:
             values[:, :, at : at + length] = v
             scores = _rotate(q, cos, sin) @ keys[:, :, : at + length].swapaxes(-1, -2)
             mixed = _softmax(scores * np.float32(self.head_width**-0.5) + mask) @ values[:, :, : at + length]
-            x = x + mixed.transpose(0, 2, 1, 3).reshape(batch, length, self.width) @ layer.out
+            x = x + mixed.transpose(0, 2, 1, 3).reshape(batch * length, self.width) @ layer.out
             gate, up = _halves(_rms(x, layer.norm_post, self.epsilon) @ layer.gate_up)
             x = x + (gate / (1 + np.exp(-gate)) * up) @ layer.down
-        return _rms(x, self.norm, self.epsilon)
+        return _rms(x, self.norm, self.epsilon).reshape(batch, length, self.width)
 
 
 def merge_adapter(weights: dict[str, Any], adapter: Path) -> None:

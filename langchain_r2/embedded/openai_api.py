@@ -78,6 +78,7 @@ class ChatRequest(BaseModel):
             "max_tokens": self.max_completion_tokens or self.max_tokens,
             "temperature": self.temperature,
             "seed": self.seed,
+            "top_logprobs": self.top_logprobs,
         }
 
 
@@ -168,8 +169,7 @@ def _usage(reply: AIMessage) -> dict[str, int]:
 def _logprobs(request: ChatRequest, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     if not request.logprobs:
         return None
-    most = request.top_logprobs or 0
-    content = [{**_token(row), "top_logprobs": [_token(near) for near in row["top_logprobs"][:most]]} for row in rows]
+    content = [{**_token(row), "top_logprobs": [_token(near) for near in row["top_logprobs"]]} for row in rows]
     return {"content": content, "refusal": None}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from langchain_r2.errors import BadValueError, MissingExtraError
-from langchain_r2.in_process import TOP, Engine, InProcessChatModel, Request, Written
+from langchain_r2.in_process import Engine, InProcessChatModel, Request, Written
 from langchain_r2.pool import ModelSpec, Price, PromptStyle
 
 
@@ -171,7 +171,7 @@ class TransformersEngine:
         finished = end < len(ids) and end < request.max_new_tokens
         text = ids[: min(end, request.max_new_tokens)]
         count = len(text) + int(finished)
-        top = logprobs[:count].topk(min(TOP, logprobs.shape[-1]), dim=-1)
+        top = logprobs[:count].topk(min(request.top, logprobs.shape[-1]), dim=-1)
         alternatives = [
             dict(zip(map(int, row_ids), map(float, row), strict=True))
             for row_ids, row in zip(top.indices.tolist(), top.values.tolist(), strict=True)

@@ -69,7 +69,7 @@ def test_a_batch_says_what_each_text_says_alone(home: Path) -> None:
 @pytest.mark.parametrize("length", [6, 80])
 def test_log_probabilities_are_those_of_the_written_tokens(home: Path, length: int) -> None:
     """The longer text outgrows the cache twice."""
-    request = Request(ids(home, PROMPTS[0]), length)
+    request = Request(ids(home, PROMPTS[0]), length, top=3)
     [written] = engine(home).generate([request])
     assert len(written.ids) == length
     logits = engine(home).logits(np.array([[*request.prompt, *written.ids]]))[0].astype(np.float64)
@@ -78,7 +78,15 @@ def test_log_probabilities_are_those_of_the_written_tokens(home: Path, length: i
     for i, (token, logprob) in enumerate(zip(written.ids, written.logprobs, strict=False)):
         row = logprobs[len(request.prompt) - 1 + i]
         assert abs(row[token] - logprob) < 1e-3
-        assert token == row.argmax() == next(iter(written.alternatives[i]))
+        assert token == row.argmax()
+        assert list(written.alternatives[i]) == np.argsort(-row)[:3].tolist()
+
+
+def test_alternatives_are_kept_only_for_who_asks(home: Path) -> None:
+    asks, does_not = (Request(ids(home, PROMPTS[0]), 4, top=top) for top in (5, 0))
+    assert engine(home).generate([does_not])[0].alternatives == []
+    [first, _] = engine(home).generate([asks, does_not])
+    assert [len(near) for near in first.alternatives] == [5] * 4
 
 
 def test_sampling_follows_its_seed(home: Path) -> None:
