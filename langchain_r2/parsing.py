@@ -20,9 +20,14 @@ _LOOSE_LINE = re.compile(
 )
 _NEEDS = re.compile(r"[(\[]\s*(?:needs|depends on|after)\b([#\w.,:\s]+)[)\]]", re.IGNORECASE)
 _ANSWER = re.compile(r"\banswer\s*:\s*", re.IGNORECASE)
+_TAGGED = re.compile(r"<data>([^<]*)</data>")
 _THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _MAX_TEXT: Final = 100_000
 """Model text beyond this many characters is not looked at."""
+_MAX_SUBTASK: Final = 20_000
+"""Longest text of a subtask, in characters."""
+_MAX_REFERENCES: Final = 64
+"""Most answers put into a subtask: without a bound, a short plan could ask for gigabytes."""
 
 
 class ParsedPlan(NamedTuple):
@@ -65,6 +70,8 @@ def parse_plan(text: str, *, max_subtasks: int, structured: bool = False) -> Par
 
 def _linked(rows: list[PlanRow], outcome: ParseOutcome) -> ParsedPlan:
     """The plan of some rows (id, text, stated dependencies): dependencies found and checked, subtasks in order."""
+    if problem := _out_of_bounds(rows):
+        return ParsedPlan([], outcome, problem)
     ids = [row[0] for row in rows]
     if len(set(ids)) < len(ids):
         return ParsedPlan([], outcome, "duplicate_ids")
@@ -74,12 +81,24 @@ def _linked(rows: list[PlanRow], outcome: ParseOutcome) -> ParsedPlan:
         needed = list(dict.fromkeys([*stated, *found]))
         missing = [n for n in [*stated, *numeric_references(body)] if n not in ids]
         if missing:
-            return ParsedPlan([], outcome, f"missing_dependency: {missing[0]}")
+            return ParsedPlan([], outcome, f"missing_dependency: {missing[0]:.40}")
         subtasks.append(Subtask(id=id_, text=body, depends_on=needed))
     ordered = topological_order(subtasks)
     if ordered is None:
         return ParsedPlan([], outcome, "cycle")
     return ParsedPlan(ordered, outcome, None)
+
+
+def _out_of_bounds(rows: list[PlanRow]) -> str | None:
+    """Why rows cannot be a plan, whatever they say. Ids stand in prompts: only what a reference could name is one."""
+    for number, (id_, body, _) in enumerate(rows, 1):
+        if references(f"#{id_}") != [id_]:
+            return f"bad_id: {id_[:40]!r}"
+        if len(body) > _MAX_SUBTASK:
+            return f"text_too_long: subtask {number}, {len(body)} characters > {_MAX_SUBTASK}"
+        if len(_REFERENCE.findall(body)) > _MAX_REFERENCES:
+            return f"too_many_references: subtask {number}"
+    return None
 
 
 def references(text: str) -> list[str]:
@@ -182,6 +201,8 @@ def parse_answer(text: str) -> tuple[str, ParseOutcome]:
     pieces = _ANSWER.split(text[-_MAX_TEXT:])
     if len(pieces) > 1:
         answer = pieces[-1].strip().split("\n\n")[0].strip().strip("*").strip()
+        if tagged := _TAGGED.fullmatch(answer):  # it was shown answers so
+            answer = tagged[1].strip()
         return (answer, "clean") if answer else ("", "malformed")
     whole = text.strip()
     return (whole, "repaired") if whole else ("", "malformed")

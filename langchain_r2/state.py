@@ -103,6 +103,10 @@ class SubtaskState(TypedDict):
     id: str
     text: str
     """The subtask with the answers it refers to put in."""
+    template: str | None
+    """Its text with the references, where something that a model wrote is to be put in; None: ``text`` is all of it."""
+    inline: dict[str, str]
+    """Answers that the template refers to, by subtask id."""
     query: str
     known: dict[str, str]
     """Answers that it needs but does not refer to, by subtask id."""

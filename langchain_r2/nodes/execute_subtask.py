@@ -61,7 +61,13 @@ def _call(needs: Dependencies, state: SubtaskState, context: SubtaskContext, con
     spec = needs.pool[state["model"]]
     return Call(
         spec=spec,
-        prompt=prompts_for(spec.prompt_style).subtask(state["text"], query=state["query"], known=state["known"]),
+        prompt=prompts_for(spec.prompt_style).subtask(
+            state["text"],
+            query=state["query"],
+            known=state["known"],
+            template=state["template"],
+            inline=state["inline"],
+        ),
         role="executor",
         budget=context.budget,
         config=config,

@@ -60,6 +60,7 @@ class PlanRun:
         answers = {d: results[d]["answer"] for d in subtask["depends_on"]}
         text = resolve(subtask["text"], answers, self.query)
         named = set(references(subtask["text"]))
+        inline = {d: a for d, a in answers.items() if d in named}
         kind = self.needs.kind_of(text)
         cheaper = self.needs.pool.down(model, self.needs.floor)
         before = [results[a] for a in ancestors(self.plan["subtasks"], id_)]
@@ -80,6 +81,9 @@ class PlanRun:
             id=self.prefix + id_,
             text=text,
             query=self.query,
+            # What a model wrote is shown as data: also the query of a sub-plan, which has answers in it.
+            template=subtask["text"] if inline or self.depth else None,
+            inline=inline,
             known={d: a for d, a in answers.items() if d not in named},
             kind=kind,
             model=model,

@@ -5,7 +5,7 @@ The embedded pool and every router trained by ``training/`` read these; SFT data
 
 from collections.abc import Mapping, Sequence
 
-from langchain_r2.prompts.base import Card, Prompt
+from langchain_r2.prompts.base import NOTHING, Card, Prompt
 
 
 def direct(query: str) -> Prompt:
@@ -18,10 +18,20 @@ def cot(query: str) -> Prompt:
     return Prompt(f"steps : {query}")
 
 
-def subtask(text: str, *, query: str = "", known: Mapping[str, str] | None = None) -> Prompt:
-    """One subtask. ``query`` is not shown: fine-tuned decomposers write subtasks that can be done without it."""
-    del query
-    lines = [f"{id_} = {answer}" for id_, answer in (known or {}).items()]
+def subtask(
+    text: str,
+    *,
+    query: str = "",
+    known: Mapping[str, str] = NOTHING,
+    template: str | None = None,
+    inline: Mapping[str, str] = NOTHING,
+) -> Prompt:
+    """One subtask. ``query`` is not shown: fine-tuned decomposers write subtasks that can be done without it.
+
+    Answers stand in the text as they did in the training: such a model does one step and follows no instructions.
+    """
+    del query, template, inline
+    lines = [f"{id_} = {answer}" for id_, answer in known.items()]
     return Prompt("\n".join([*lines, f"solve : {text}"]))
 
 

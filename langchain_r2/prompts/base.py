@@ -2,9 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Prompt(NamedTuple):
@@ -44,8 +47,24 @@ class Prompts(Protocol):
         """The whole query, step by step."""
 
     @abstractmethod
-    def subtask(self, text: str, *, query: str, known: Mapping[str, str]) -> Prompt:
-        """One subtask, with the answers that it needs."""
+    def subtask(
+        self,
+        text: str,
+        *,
+        query: str,
+        known: Mapping[str, str],
+        template: str | None = None,
+        inline: Mapping[str, str] = NOTHING,
+    ) -> Prompt:
+        """One subtask, with the answers that it needs.
+
+        Args:
+            text: The subtask, with the answers that it refers to put in.
+            query: The larger task.
+            known: Answers that it needs but does not refer to.
+            template: The text with its references; None where nothing that a model wrote is in ``text``.
+            inline: What the template refers to: it is shown as data.
+        """
 
     @abstractmethod
     def decompose(self, query: str, *, max_subtasks: int, structured: bool = False) -> Prompt:

@@ -21,7 +21,7 @@ HARD = {"plan": "1: easy\n2: hard #1", "replans": {"hard": "1: part a\n2: part b
 
 def unless_hard(prompt: str) -> Any:
     """Sure of everything but of the hard subtask."""
-    text = prompt.rsplit("Your subtask: ", 1)[-1]
+    text = prompt.rsplit("Your subtask: ", 1)[-1].replace("<data>", "").replace("</data>", "")
     return scripted_message(f"answer: did {text.split(' #')[0]}", prompt, 0.1 if text.startswith("hard") else 1.0)
 
 
@@ -118,7 +118,7 @@ async def test_independent_parts_and_their_join(make: Any, tries: Any, run: Any)
     made = make(unless_hard, unless_hard, **{**HARD, "replans": {"hard": "1: left\n2: right\n3: join #1 and #2"}})
     output = await run(made.graph, {"query": "q"})
     assert [t[0] for t in tries(output)] == ["1", "2", "2.1", "2.2", "2.3"]
-    assert any("join did left and did right" in c for c in made.calls("m1"))
+    assert any("join <data>did left</data> and <data>did right</data>" in c for c in made.calls("m1"))
 
 
 async def test_a_part_that_fails_makes_the_subtask_not_accepted(make: Any, run: Any) -> None:

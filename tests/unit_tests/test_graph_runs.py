@@ -18,7 +18,8 @@ DIAMOND = "1: top\n2: left of #1\n3: right of #1\n4: join #2 and #3"
 
 
 def echo(prompt: str) -> Any:
-    return scripted_message(f"answer: <{prompt.rsplit('Your subtask: ', 1)[-1]}>", prompt)
+    said = prompt.rsplit("Your subtask: ", 1)[-1].replace("<data>", "").replace("</data>", "")
+    return scripted_message(f"answer: <{said}>", prompt)
 
 
 def timeless(output: Any) -> Any:
@@ -235,7 +236,8 @@ async def test_a_thousand_independent_subtasks(make: Any, how: str) -> None:
 
 def test_a_long_chain(make: Any) -> None:
     plan = "\n".join(f"{i}: part {i}" + (f" of #{i - 1}" if i > 1 else "") for i in range(1, 101))
-    script = lambda p: scripted_message(f"answer: {p.rsplit(' ', 1)[-1]}x"[:200], p)  # noqa: E731
+    word = lambda p: p.rsplit(" ", 1)[-1].removeprefix("<data>").removesuffix("</data>")  # noqa: E731
+    script = lambda p: scripted_message(f"answer: {word(p)}x"[:200], p)  # noqa: E731
     output = make(script, plan=plan).graph.invoke({"query": "q"})
     assert output["answer"] == "1" + "x" * 100
 

@@ -18,7 +18,8 @@ THREAD: Any = {"configurable": {"thread_id": "1"}}
 
 
 def echo(prompt: str) -> Any:
-    return scripted_message(f"answer: <{prompt.rsplit('Your subtask: ', 1)[-1]}>", prompt)
+    said = prompt.rsplit("Your subtask: ", 1)[-1].replace("<data>", "").replace("</data>", "")
+    return scripted_message(f"answer: <{said}>", prompt)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
