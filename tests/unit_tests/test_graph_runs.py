@@ -236,8 +236,11 @@ async def test_a_thousand_independent_subtasks(make: Any, how: str) -> None:
 
 def test_a_long_chain(make: Any) -> None:
     plan = "\n".join(f"{i}: part {i}" + (f" of #{i - 1}" if i > 1 else "") for i in range(1, 101))
-    word = lambda p: p.rsplit(" ", 1)[-1].removeprefix("<data>").removesuffix("</data>")  # noqa: E731
-    script = lambda p: scripted_message(f"answer: {word(p)}x"[:200], p)  # noqa: E731
+
+    def script(prompt: str) -> Any:
+        last = prompt.rsplit(" ", 1)[-1].removeprefix("<data>").removesuffix("</data>")
+        return scripted_message(f"answer: {last}x"[:200], prompt)
+
     output = make(script, plan=plan).graph.invoke({"query": "q"})
     assert output["answer"] == "1" + "x" * 100
 
