@@ -1,7 +1,7 @@
 """What ``import langchain_r2`` costs over the parts of LangGraph and LangChain that any router graph imports.
 
-A fresh process imports those first, then ours, and measures the second: what their import takes differs more from process
-to process than ours takes. Time is processor time: an import waits for nothing else.
+A fresh process imports those first, then ours, and measures the second: what their import takes differs more from
+process to process than ours takes. Time is processor time: an import waits for nothing else.
 """
 
 import json
