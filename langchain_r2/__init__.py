@@ -12,6 +12,7 @@ from langchain_r2.config import R2Context
 from langchain_r2.errors import BudgetError, ConfigurationError, ModelCallError, R2Error
 from langchain_r2.graph import create_r2_graph
 from langchain_r2.pool import FREE, ModelPool, ModelSpec, Price
+from langchain_r2.resuming import aresume, resume
 from langchain_r2.types import RunRecord
 
 __all__ = [
@@ -26,5 +27,7 @@ __all__ = [
     "R2Error",
     "RunRecord",
     "__version__",
+    "aresume",
     "create_r2_graph",
+    "resume",
 ]

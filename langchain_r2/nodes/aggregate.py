@@ -56,7 +56,9 @@ def aggregate_node(needs: Dependencies) -> Node:
         update = R2Update(answer=answer, status=status, error=error, attempts=[*state["attempts"], *attempts])
         # A thread always ends with the router's turn: what the user says next is the next query.
         said = answer if answer is not None else f"No answer: {error}"
-        update["messages"] = [AIMessage(said, response_metadata={"model_name": "r2", "status": status})]
+        meta = {"model_name": "r2", "status": status}
+        # Named after the run: aggregating again after a kill is the same turn.
+        update["messages"] = [AIMessage(said, response_metadata=meta, id=f"r2-{state['run_id']}")]
         yield from finished(needs.ledger, state, update)
         return update
 

@@ -63,8 +63,14 @@ NodeFlow = Callable[[Any, Runtime[Any], RunnableConfig], Flow[Any]]
 class Node(RunnableLambda[Any, Any]):
     """A node that works synchronously and asynchronously, made of one flow; it adds no level of its own to traces."""
 
-    def __init__(self, work: NodeFlow, name: str, inner: Runnable[Any, Any] | None = None) -> None:
-        """Make a node of a flow; ``inner`` is the graph that it runs, if any."""
+    def __init__(
+        self,
+        work: NodeFlow,
+        name: str,
+        inner: Runnable[Any, Any] | None = None,
+        ledger: CallLedgerStore | None = None,
+    ) -> None:
+        """Make a node of a flow; ``inner`` is the graph that it runs, ``ledger`` where it admits runs, if any."""
 
         def call(state: Any, config: RunnableConfig) -> Any:  # noqa: ANN401 - the state of either graph
             _inner = inner  # named in this body, so that drawing with xray finds it
@@ -75,6 +81,7 @@ class Node(RunnableLambda[Any, Any]):
 
         super().__init__(call, acall, name=name)
         self._call, self._acall = call, acall
+        self.ledger = ledger
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401, ARG002
         """Run in this thread."""

@@ -38,7 +38,7 @@ def decompose_node(needs: Dependencies) -> Node:
         start["plan"], start["attempts"] = made["plan"], made["attempts"]
         return start
 
-    return Node(decompose, "decompose")
+    return Node(decompose, "decompose", ledger=needs.ledger)
 
 
 def read_query(state: R2State) -> tuple[str, bool]:

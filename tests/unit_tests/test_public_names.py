@@ -17,7 +17,9 @@ EXPECTED = [
     "R2Error",
     "RunRecord",
     "__version__",
+    "aresume",
     "create_r2_graph",
+    "resume",
 ]
 
 HEAVY = ["torch", "transformers", "trl", "peft", "numpy", "langchain_openai", "safetensors", "tokenizers"]

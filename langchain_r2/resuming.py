@@ -1,0 +1,174 @@
+"""Going on with a run that did not end: killed, cancelled or broken by an error."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, Final, Literal, NamedTuple
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import merge_configs
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import StateSnapshot
+
+from langchain_r2.call_ledger import CallLedgerStore, Run, committed
+from langchain_r2.config import R2Context
+from langchain_r2.errors import BadValueError, UnknownThreadError
+from langchain_r2.flow import Both, Flow, Invoke, arun, run
+from langchain_r2.nodes.admission import run_input, run_output
+from langchain_r2.nodes.base import Node
+
+Way = Literal["checkpoint", "again", "result"]
+"""Go on from the checkpoint, run the question that was admitted again, or give the result that is there."""
+
+FIRST: Final = "decompose"
+"""The node that admits runs."""
+
+
+class Checkpoint(NamedTuple):
+    """What a thread's newest checkpoint says."""
+
+    run_id: str | None
+    query: str | None
+    """What is asked, as far as the checkpoint tells: its last message, else ``query``."""
+    is_input: bool
+    """Whether it holds a question that no step has taken up yet."""
+    created_at: float
+    """Seconds since 1970."""
+
+
+def resume(
+    graph: CompiledStateGraph[Any, Any, Any, Any],
+    thread_id: str,
+    *,
+    context: R2Context | None = None,
+    config: RunnableConfig | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Go on with a thread's run where it stopped; a run that ended gives its result again.
+
+    With a checkpointer, from its last checkpoint; else the admitted question is run again. Either way, calls whose
+    reply is in the graph's call ledger are not made again. Nothing else may run the thread at the same time.
+
+    Args:
+        graph: A router graph with a checkpointer, a call ledger, or both.
+        thread_id: The ``thread_id`` that the run was invoked with.
+        context: The run's limits; None: those that the ledger has of it.
+        config: Further configuration, such as callbacks.
+        options: For the graph's ``invoke``, such as ``durability``.
+
+    Returns:
+        What the run gives, as ``invoke`` would have.
+
+    Raises:
+        UnknownThreadError: Nothing is known of the thread.
+        BadValueError: The graph keeps nothing, or is no router graph.
+    """
+    return run(_resumed(graph, thread_id, context, config, options))
+
+
+async def aresume(
+    graph: CompiledStateGraph[Any, Any, Any, Any],
+    thread_id: str,
+    *,
+    context: R2Context | None = None,
+    config: RunnableConfig | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """:func:`resume` on an event loop."""
+    return await arun(_resumed(graph, thread_id, context, config, options))
+
+
+def _resumed(
+    graph: CompiledStateGraph[Any, Any, Any, Any],
+    thread_id: str,
+    context: R2Context | None,
+    config: RunnableConfig | None,
+    options: Mapping[str, Any],
+) -> Flow[dict[str, Any]]:
+    ledger, keeps = ledger_of(graph), isinstance(graph.checkpointer, BaseCheckpointSaver)
+    if ledger is None and not keeps:
+        hint = "Give create_r2_graph a checkpointer, a ledger, or both."
+        raise BadValueError("graph", graph.name, "one that keeps its runs", hint)
+    thread: RunnableConfig = {"configurable": {"thread_id": thread_id}}
+    used = merge_configs(config, thread)
+    known = (yield from committed(ledger.newest, thread_id)) if ledger else None
+    snapshot = (yield Both(graph.get_state, graph.aget_state, (thread,))) if keeps else None
+    checkpoint = read_checkpoint(snapshot) if snapshot else None
+    way = way_on(known, checkpoint, keeps=keeps)
+    if way is None:
+        raise UnknownThreadError(thread_id)
+    if known is not None and way == "result":
+        return run_output(known.result or {})
+    if known is not None and ledger is not None and _is_of(known, checkpoint, way) and known.state == "done":
+        yield from committed(ledger.reopen, known.run_id)  # its result did not reach its thread
+    asked = run_input(known.input) if known is not None and way == "again" else None
+    limits = context or (limits_kept(known) if known else None)
+    output: dict[str, Any] = yield Invoke(graph, asked, used, None, {**options, "context": limits})
+    return output
+
+
+def way_on(known: Run | None, checkpoint: Checkpoint | None, *, keeps: bool) -> Way | None:
+    """How to go on, from what ledger and checkpointer know; None where they know nothing.
+
+    Whether the newest checkpoint has a next node is not asked: between the last write of a step and the checkpoint
+    after it there is none, although the run has not ended.
+
+    Args:
+        known: The thread's newest run in the ledger.
+        checkpoint: The thread's newest checkpoint.
+        keeps: Whether there is a checkpointer.
+    """
+    if known is None:
+        return "checkpoint" if checkpoint else None
+    if checkpoint is None:
+        return "result" if known.state == "done" and not keeps else "again"
+    if known.run_id == checkpoint.run_id and not checkpoint.is_input:
+        return "checkpoint"
+    if known.admitted_at < checkpoint.created_at:
+        return "checkpoint"  # of a question that was not admitted yet
+    # Admitted after the checkpoint: its own question, or one that no checkpoint was written of.
+    return "checkpoint" if checkpoint.is_input and checkpoint.query == known.input["query"] else "again"
+
+
+def _is_of(known: Run, checkpoint: Checkpoint | None, way: Way) -> bool:
+    """Whether what is gone on with is the run that the ledger has, and has yet to be admitted again."""
+    return way == "again" or (checkpoint is not None and checkpoint.is_input and _after(known, checkpoint))
+
+
+def _after(known: Run, checkpoint: Checkpoint) -> bool:
+    return known.admitted_at >= checkpoint.created_at
+
+
+def read_checkpoint(snapshot: StateSnapshot) -> Checkpoint | None:
+    """The newest checkpoint of a thread; None where there is none."""
+    if snapshot.created_at is None:
+        return None
+    values, messages = snapshot.values, snapshot.values.get("messages") or []
+    asked = messages[-1].text if messages and messages[-1].type == "human" else values.get("query")
+    is_input = (snapshot.metadata or {}).get("source") == "input"
+    return Checkpoint(
+        run_id=values.get("run_id"),
+        query=asked,
+        is_input=is_input,
+        created_at=datetime.fromisoformat(snapshot.created_at).timestamp(),
+    )
+
+
+def limits_kept(known: Run) -> R2Context:
+    """A run's limits as they were; what this version does not know of them is left out."""
+    names = {field.name for field in fields(R2Context)}
+    return R2Context(**{name: value for name, value in known.context.items() if name in names})
+
+
+def ledger_of(graph: CompiledStateGraph[Any, Any, Any, Any]) -> CallLedgerStore | None:
+    """The call ledger of a router graph.
+
+    Raises:
+        BadValueError: It is none.
+    """
+    first = getattr(graph, "nodes", {}).get(FIRST)
+    node = getattr(first, "bound", None)
+    if not isinstance(node, Node):
+        raise BadValueError("graph", getattr(graph, "name", graph), "what create_r2_graph returned")
+    return node.ledger
