@@ -1,10 +1,9 @@
-"""Builds the chat models that a pool names, with all retries of their own off: the transport owns them."""
+"""Builds the chat models that a pool names, under our transport: no retries of their own, our HTTP below them."""
 
-import asyncio
 import os
+import sys
 from collections.abc import Mapping
-from typing import Any, Final
-from weakref import WeakKeyDictionary
+from typing import Any, Final, cast
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
@@ -17,12 +16,40 @@ _CLIENTS: Final = frozenset({"client", "async_client", "root_client", "root_asyn
 """Fields that hold what the constructor builds with the number of retries in it."""
 
 
-def without_retries(model: BaseChatModel) -> BaseChatModel:
-    """The same model made anew with ``max_retries=0``: clients are built at construction, so a copy would keep them."""
-    if getattr(model, "max_retries", 0) == 0:
+def under_transport(model: BaseChatModel) -> BaseChatModel:
+    """The same model with its own retries off and, if it speaks through openai's package, with our HTTP below it.
+
+    Clients are built at construction, so a copy would keep the old ones: it is made anew. One that was given HTTP
+    clients of the user's own keeps them.
+    """
+    changes: dict[str, Any] = {}
+    if getattr(model, "max_retries", 0) != 0:
+        changes["max_retries"] = 0
+    openai = sys.modules.get("langchain_openai.chat_models.base")
+    own = ("http_client", "http_async_client", "openai_proxy", "http_socket_options")
+    http: Any = None
+    if openai and isinstance(model, openai.BaseChatOpenAI) and all(getattr(model, name, None) is None for name in own):
+        http = _http()
+        changes |= {"http_client": http.sync, "http_async_client": http.asynchronous}
+    if not changes:
         return model
     fields: Mapping[str, Any] = {k: getattr(model, k) for k in model.model_fields_set if k not in _CLIENTS}
-    return type(model)(**{**fields, "max_retries": 0})
+    made: Any = type(model)(**{**fields, **changes})
+    if http is not None:
+        http.origin.allow(made.root_async_client.base_url)
+    return cast("BaseChatModel", made)
+
+
+def is_bounded(model: BaseChatModel) -> bool:
+    """Whether a chat model speaks through our HTTP: its sockets keep deadlines, and whole replies can be asked for."""
+    http = sys.modules.get("langchain_r2.bounded_http")
+    return http is not None and bool(http.is_bounded(getattr(model, "http_client", None)))
+
+
+def _http() -> Any:  # noqa: ANN401 - its packages come with langchain-openai
+    from langchain_r2.bounded_http import bounded_clients  # noqa: PLC0415 - as above
+
+    return bounded_clients()
 
 
 def provider_model(name: str, model: str, *, logprobs: bool) -> BaseChatModel:
@@ -53,7 +80,7 @@ def provider_model(name: str, model: str, *, logprobs: bool) -> BaseChatModel:
     except Exception as error:  # noqa: BLE001 - the provider's own: a missing key, a name that it does not know
         # Not as the cause: it may show what it was given.
         raise BadValueError(f"model of {name!r}", model, "one that can be made", scrubbed(f"{error}")) from None
-    return made
+    return under_transport(made)
 
 
 def openai_compatible(
@@ -80,30 +107,15 @@ def openai_compatible(
     key = os.environ.get(api_key_env, "") if api_key_env else "none"
     if not key:
         raise BadValueError(f"environment variable {api_key_env}", "", f"the key for model {name!r}", "Set it.")
+    http, url = _http(), address(name, base_url, base_url_env)
+    http.origin.allow(url)
     return ChatOpenAI(
         model=model,
-        base_url=address(name, base_url, base_url_env),
+        base_url=url,
         api_key=SecretStr(key),
         max_retries=0,
         logprobs=logprobs or None,
         stream_usage=True,
-        http_async_client=_client_per_loop(),
+        http_client=http.sync,
+        http_async_client=http.asynchronous,
     )
-
-
-def _client_per_loop() -> Any:  # noqa: ANN401 - its package comes with langchain-openai
-    """An asynchronous HTTP client that may outlive an event loop: connections are kept apart by loop."""
-    import httpx2
-
-    class PerLoop(httpx2.AsyncBaseTransport):
-        def __init__(self) -> None:
-            self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncHTTPTransport] = WeakKeyDictionary()
-
-        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-            loop = asyncio.get_running_loop()
-            if loop not in self._by_loop:
-                limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
-                self._by_loop[loop] = httpx2.AsyncHTTPTransport(limits=limits)
-            return await self._by_loop[loop].handle_async_request(request)
-
-    return httpx2.AsyncClient(transport=PerLoop())

@@ -12,6 +12,7 @@
     |   +-- UnknownThreadError (LookupError)   a thread that has nothing to resume
     +-- ModelCallError                         one call of a model went wrong
     |   +-- UnreachableError (ConnectionError)    no connection, a server error, or too many requests
+    |   |   +-- CircuitOpenError                not sent: the model failed too often just before
     |   +-- RejectedError                      the endpoint refused the request: it will refuse it again
     |   +-- InvalidReplyError                  a reply that is not whole or not sane
     |   +-- DeadlineError (TimeoutError)       no whole reply within the time allowed
@@ -149,9 +150,24 @@ class UnknownThreadError(ConfigurationError, LookupError):
 class ModelCallError(R2Error):
     """One call of a model went wrong."""
 
+    may_pass: bool = False
+    """Whether the same request may succeed when it is sent again."""
+    may_be_billed: bool = False
+    """Whether a reply may have been generated, and charged, although none was received whole."""
+    retry_after_s: float | None = None
+    """How long the endpoint asks to wait."""
+
 
 class UnreachableError(ModelCallError, ConnectionError):
     """No connection, a server error, or too many requests: another try may succeed."""
+
+    may_pass = True
+
+
+class CircuitOpenError(UnreachableError):
+    """Nothing was sent: the model failed several times in a row just before, and is left alone for a while."""
+
+    may_pass = False
 
 
 class RejectedError(ModelCallError):
@@ -161,9 +177,13 @@ class RejectedError(ModelCallError):
 class InvalidReplyError(ModelCallError):
     """A reply that is not whole or not sane: no text, no usage, usage that cannot be."""
 
+    may_be_billed = True
+
 
 class DeadlineError(ModelCallError, TimeoutError):
     """No whole reply within the time allowed."""
+
+    may_be_billed = True
 
 
 class LostReplyError(ModelCallError):
@@ -186,14 +206,15 @@ class LedgerError(R2Error):
 class BudgetError(R2Error):
     """The next call could cost more than the budget has left; it was not made."""
 
-    def __init__(self, needed_usd: float, left_usd: float) -> None:
-        """State what the call could cost and what is left, in USD."""
-        self.needed_usd, self.left_usd = needed_usd, left_usd
-        super().__init__(f"the next call may cost up to {needed_usd:.3g} USD; the budget has {left_usd:.3g} USD left")
+    def __init__(self, needed: float, left: float, unit: str = "USD") -> None:
+        """State what the call could need and what is left, in USD, tokens or seconds (``s``)."""
+        self.needed, self.left, self.unit = needed, left, unit
+        what = "the time of the run is over" if unit == "s" else f"the next call may cost up to {needed:.3g} {unit}"
+        super().__init__(f"{what}; the budget has {left:.3g} {unit} left")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments."""
-        return type(self), (self.needed_usd, self.left_usd)
+        return type(self), (self.needed, self.left, self.unit)
 
 
 class CheckpointError(R2Error, ValueError):

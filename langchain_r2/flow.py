@@ -5,10 +5,12 @@ drives it in this thread, ``arun`` on an event loop; the logic exists once for b
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from contextlib import suppress
+from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, Union
 from weakref import WeakKeyDictionary
@@ -17,8 +19,12 @@ from langchain_core.runnables import Runnable, RunnableConfig
 
 T = TypeVar("T")
 
+
 POLL_S: Final = 0.005
-"""How often something that waits for its turn or for money looks again."""
+"""How often something looks again that nobody wakes."""
+
+DEADLINE: Final[ContextVar[float | None]] = ContextVar("r2_deadline", default=None)
+"""When the call that runs here has to have ended, by ``time.monotonic``; None: whenever it does."""
 
 
 class Invoke(NamedTuple):
@@ -31,6 +37,8 @@ class Invoke(NamedTuple):
     """Seconds after which to give up with a ``TimeoutError``; the call may run on in its thread."""
     options: dict[str, Any] = {}  # noqa: RUF012 - read only
     """Further keyword arguments."""
+    bounded: bool = False
+    """Whether the runnable keeps to :data:`DEADLINE` by itself, so that it needs no thread to give up on."""
 
 
 class Sleep(NamedTuple):
@@ -45,6 +53,54 @@ class Both(NamedTuple):
     function: Callable[..., Any]
     twin: Callable[..., Awaitable[Any]]
     arguments: tuple[Any, ...]
+
+
+class Signal:
+    """Wakes those who wait for a change, threads and event loops alike.
+
+    Who waits reads ``count`` first, then looks whether it has to wait, then yields ``after(count)``: a change in
+    between is not missed.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has changed yet."""
+        self.count = 0
+        self._condition = threading.Condition()
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+
+    def notify(self) -> None:
+        """Say that something changed."""
+        with self._condition:
+            self.count += 1
+            self._condition.notify_all()
+            waiting, self._waiting = self._waiting, []
+        for loop, future in waiting:
+            with suppress(RuntimeError):  # its loop has ended, and nobody waits there any more
+                loop.call_soon_threadsafe(_wake, future)
+
+    def after(self, count: int, timeout_s: float | None = None) -> Both:
+        """Wait for a change after ``count``, or for so many seconds."""
+        return Both(self._wait, self._await, (count, timeout_s))
+
+    def _wait(self, count: int, timeout_s: float | None) -> None:
+        with self._condition:
+            self._condition.wait_for(lambda: self.count != count, timeout_s)
+
+    async def _await(self, count: int, timeout_s: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        with self._condition:
+            if self.count != count:
+                return
+            self._waiting.append((loop, future))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await future
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class Gather(NamedTuple):
@@ -106,8 +162,23 @@ def _perform(effect: Effect) -> Any:  # noqa: ANN401 - whatever the effect gives
             return [run(effect.flows[0])]
         with ThreadPoolExecutor(max(1, len(effect.flows))) as threads:
             return [f.result() for f in [threads.submit(copy_context().run, run, flow) for flow in effect.flows]]
+    return _invoke(effect)
+
+
+def _invoke(effect: Invoke) -> Any:  # noqa: ANN401 - whatever the runnable gives
     if effect.timeout_s is None:
         return effect.runnable.invoke(effect.input, effect.config, **effect.options)
+    before = DEADLINE.set(time.monotonic() + effect.timeout_s)
+    try:
+        if effect.bounded:
+            return effect.runnable.invoke(effect.input, effect.config, **effect.options)
+        return _in_a_thread(effect)
+    finally:
+        DEADLINE.reset(before)
+
+
+def _in_a_thread(effect: Invoke) -> Any:  # noqa: ANN401 - whatever the runnable gives
+    """Invoke what cannot be stopped; past its time it is left to itself."""
     threads = ThreadPoolExecutor(1)
     try:
         call = partial(effect.runnable.invoke, effect.input, effect.config, **effect.options)

@@ -1,10 +1,12 @@
 """Who spent what: bills over attempts, and a hard budget by reserve-then-settle."""
 
 import threading
+import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from langchain_r2.errors import BudgetError
+from langchain_r2.flow import Flow, Signal
 from langchain_r2.types import ROUTER_ROLES, Attempt
 
 
@@ -49,25 +51,62 @@ def add_costs(a: float | None, b: float | None) -> float | None:
 
 
 class Reservation(NamedTuple):
-    """Money set aside for one call."""
+    """What was set aside for one call."""
 
     worst_usd: float
+    worst_tokens: int = 0
+    outer: "Reservation | None" = None
+    """What the budget around this one set aside."""
+
+    @property
+    def bound_usd(self) -> float:
+        """What the call is charged where its cost is not known; 0 where no budget limits USD."""
+        return self.worst_usd or (self.outer.bound_usd if self.outer else 0.0)
+
+
+_UNLIMITED: Final = Reservation(0.0)
 
 
 class Budget:
-    """A hard limit in USD, shared by all calls of a run.
+    """A hard limit in USD, tokens and seconds, shared by all calls that it is given to.
 
-    ``reserve`` sets the worst case of a call aside before it starts, ``settle`` replaces it by the real cost. Where the
-    limit would be passed only because of other calls under way, ``reserve`` returns None and the caller tries again
-    when one has settled. Safe to use from threads and tasks.
+    ``reserve`` sets the worst case of a call aside before it starts, ``settle`` replaces it by the real cost. Where a
+    limit would be passed only because of other calls under way, ``reserve`` returns None and the caller asks again when
+    one has settled; ``reserved`` does that. Safe to use from threads and tasks.
     """
 
-    def __init__(self, limit_usd: float | None, spent_usd: float = 0.0) -> None:
-        """Make a budget; None means no limit."""
-        self.limit_usd = limit_usd
-        self._spent = spent_usd
-        self._reserved = 0.0
+    def __init__(
+        self,
+        limit_usd: float | None = None,
+        spent_usd: float = 0.0,
+        *,
+        limit_tokens: int | None = None,
+        spent_tokens: int = 0,
+        limit_s: float | None = None,
+        within: "Budget | None" = None,
+    ) -> None:
+        """Make a budget; None means no limit.
+
+        Args:
+            limit_usd: Most that its calls may cost.
+            spent_usd: What was spent of it before.
+            limit_tokens: Most tokens, read and written, of its calls.
+            spent_tokens: What was spent of them before.
+            limit_s: Seconds from now in which calls may start and run.
+            within: Another budget that pays for the same calls.
+        """
+        self.limit_usd, self.limit_tokens, self.within = limit_usd, limit_tokens, within
+        self._ends = None if limit_s is None else time.monotonic() + limit_s
+        self._limited = within is not None or (limit_usd, limit_tokens, limit_s) != (None, None, None)
+        self._spent, self._reserved = spent_usd, 0.0
+        self._spent_tokens, self._reserved_tokens = spent_tokens, 0
         self._lock = threading.Lock()
+        self._changed: Signal = within._changed if within else Signal()
+
+    def __repr__(self) -> str:
+        """Limits and what is spent: a budget is passed along with a router's input, which traces show."""
+        tokens = f", {self._spent_tokens} of {self.limit_tokens} tokens" if self.limit_tokens else ""
+        return f"Budget({self._spent:.3g} of {self.limit_usd} USD{tokens})"
 
     @property
     def spent_usd(self) -> float:
@@ -75,37 +114,100 @@ class Budget:
         return self._spent
 
     @property
-    def left_usd(self) -> float | None:
-        """What is neither spent nor reserved; None without a limit."""
-        with self._lock:
-            return None if self.limit_usd is None else self.limit_usd - self._spent - self._reserved
+    def spent_tokens(self) -> int:
+        """Tokens of settled calls."""
+        return self._spent_tokens
 
-    def reserve(self, worst_usd: float | None) -> Reservation | None:
-        """Set money aside for a call; None means: wait until another call settles, then ask again.
+    @property
+    def left_usd(self) -> float | None:
+        """What is neither spent nor reserved, here and around; None without a limit."""
+        with self._lock:
+            own = None if self.limit_usd is None else self.limit_usd - self._spent - self._reserved
+        around = self.within.left_usd if self.within else None
+        return min((left for left in (own, around) if left is not None), default=None)
+
+    @property
+    def ends(self) -> float | None:
+        """When its time is over, by ``time.monotonic``; None: never."""
+        around = self.within.ends if self.within else None
+        return min((at for at in (self._ends, around) if at is not None), default=None)
+
+    def reserved(self, worst_usd: float | None, worst_tokens: int = 0) -> Flow[Reservation]:
+        """Set aside what a call may need, waiting for others to settle where only they stand in the way.
+
+        Raises:
+            BudgetError: As ``reserve``.
+        """
+        while True:
+            seen = self._changed.count
+            held = self.reserve(worst_usd, worst_tokens)
+            if held is not None:
+                return held
+            ends = self.ends
+            yield self._changed.after(seen, None if ends is None else max(0.0, ends - time.monotonic()))
+
+    def reserve(self, worst_usd: float | None, worst_tokens: int = 0) -> Reservation | None:
+        """Set aside what a call may need; None means: wait until another call settles, then ask again.
 
         Args:
             worst_usd: What the call costs at most; None where its price is unknown.
+            worst_tokens: What it reads and writes at most.
 
         Raises:
-            BudgetError: The call could pass the limit, whatever the calls under way will cost.
+            BudgetError: The call could pass a limit, whatever the calls under way will cost, or the time is over.
         """
-        with self._lock:
-            if self.limit_usd is None:
-                return Reservation(0.0)
-            if worst_usd is None:
-                worst_usd = float("inf")  # a price that is unknown cannot be paid from a limited budget
-            if self._spent + worst_usd > self.limit_usd:
-                raise BudgetError(worst_usd, self.limit_usd - self._spent)
-            if self._spent + self._reserved + worst_usd > self.limit_usd:
+        if not self._limited:
+            return _UNLIMITED
+        outer = None
+        if self.within is not None:
+            outer = self.within.reserve(worst_usd, worst_tokens)
+            if outer is None:
                 return None
-            self._reserved += worst_usd
-            return Reservation(worst_usd)
+        own: Reservation | None = None
+        try:
+            with self._lock:
+                own = self._own(worst_usd, worst_tokens, outer)
+        finally:
+            if own is None and outer is not None and self.within is not None:
+                self.within._release(outer)
+        return own
 
-    def settle(self, reservation: Reservation, cost_usd: float | None) -> None:
-        """Replace what was set aside by what the call did cost; an unknown cost is charged at the worst case."""
+    def _own(self, worst_usd: float | None, worst_tokens: int, outer: Reservation | None) -> Reservation | None:
+        if self._ends is not None and time.monotonic() >= self._ends:
+            raise BudgetError(0.0, 0.0, "s")
+        usd = float("inf") if worst_usd is None else worst_usd  # an unknown price cannot be paid from a limited budget
+        waits = False
+        for limit, spent, held, needed, unit in (
+            (self.limit_usd, self._spent, self._reserved, usd, "USD"),
+            (self.limit_tokens, self._spent_tokens, self._reserved_tokens, worst_tokens, "tokens"),
+        ):
+            if limit is None:
+                continue
+            if spent + needed > limit:
+                raise BudgetError(needed, limit - spent, unit)
+            waits = waits or spent + held + needed > limit
+        if waits:
+            return None
+        mine = Reservation(usd if self.limit_usd is not None else 0.0, worst_tokens, outer)
+        self._reserved += mine.worst_usd
+        self._reserved_tokens += worst_tokens
+        return mine
+
+    def settle(self, reservation: Reservation, cost_usd: float | None, tokens: int | None = None) -> None:
+        """Replace what was set aside by what the call did cost; what is unknown is charged at the worst case."""
+        self._release(
+            reservation,
+            reservation.bound_usd if cost_usd is None else cost_usd,
+            reservation.worst_tokens if tokens is None else tokens,
+        )
+
+    def _release(self, held: Reservation, usd: float = 0.0, tokens: int = 0) -> None:
         with self._lock:
-            if self.limit_usd is None:
-                self._spent += cost_usd or 0.0
-            else:
-                self._reserved -= reservation.worst_usd
-                self._spent += reservation.worst_usd if cost_usd is None else cost_usd
+            self._reserved -= held.worst_usd
+            self._reserved_tokens -= held.worst_tokens
+            self._spent += usd
+            self._spent_tokens += tokens
+        if self.within is not None and held.outer is not None:
+            self.within._release(held.outer, usd, tokens)
+        elif self._limited:
+            self._changed.notify()

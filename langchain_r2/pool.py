@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 from langchain_core.language_models import BaseChatModel
 
 from langchain_r2.addresses import checked_address
-from langchain_r2.clients import openai_compatible, provider_model, without_retries
+from langchain_r2.clients import openai_compatible, provider_model, under_transport
 from langchain_r2.errors import BadValueError, UnknownModelError
 from langchain_r2.scrubbing import secrets_of
 from langchain_r2.types import Group
@@ -147,7 +147,7 @@ class ModelSpec:
             MissingExtraError: The package that speaks to this endpoint is not installed.
         """
         if isinstance(self.model, BaseChatModel):
-            return without_retries(self.model)
+            return under_transport(self.model)
         logprobs = "logprobs" in self.capabilities
         if self.base_url is None and self.base_url_env is None:
             return provider_model(self.name, self.model, logprobs=logprobs)

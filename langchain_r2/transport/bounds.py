@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
 
@@ -19,9 +19,21 @@ def reply_limit(model: BaseChatModel, tokens: int) -> dict[str, Any]:
     return {names[0]: tokens} if names else {}
 
 
+class Bounds(NamedTuple):
+    """The most that a call reads and writes, in tokens."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+def bounds(spec: ModelSpec, prompt: Prompt, schema: Mapping[str, Any] | None = None) -> Bounds:
+    """What a call may read and write: the reply is as long as allowed."""
+    return Bounds(worst_input_tokens(prompt, schema), spec.max_output_tokens)
+
+
 def worst_usd(spec: ModelSpec, prompt: Prompt, schema: Mapping[str, Any] | None = None) -> float | None:
-    """What a call costs at most."""
-    return spec.price.cost_usd(worst_input_tokens(prompt, schema), spec.max_output_tokens)
+    """What a call costs at most; None where its price is unknown."""
+    return spec.price.cost_usd(*bounds(spec, prompt, schema))
 
 
 def worst_input_tokens(prompt: Prompt, schema: Mapping[str, Any] | None = None) -> int:

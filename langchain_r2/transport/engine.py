@@ -1,45 +1,116 @@
 """The tries of a call: one loop, under one deadline."""
 
 import asyncio
-import random
 import threading
 import time
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphBubbleUp
 
 from langchain_r2.call_ledger import CallLedgerStore
-from langchain_r2.errors import BudgetError, ConfigurationError, LedgerError, ModelCallError, UnreachableError
-from langchain_r2.flow import POLL_S, Both, Flow, Invoke, Sleep
+from langchain_r2.clients import is_bounded
+from langchain_r2.errors import (
+    BudgetError,
+    ConfigurationError,
+    DeadlineError,
+    InvalidReplyError,
+    LedgerError,
+    ModelCallError,
+)
+from langchain_r2.flow import Both, Flow, Invoke, Sleep
+from langchain_r2.ledger import Budget
 from langchain_r2.pool import ModelSpec
 from langchain_r2.scrubbing import secrets_of, without
 from langchain_r2.structured import with_schema
-from langchain_r2.transport.bounds import reply_limit, worst_usd
+from langchain_r2.transport.bounds import Bounds, bounds, reply_limit
+from langchain_r2.transport.breaker import Breaker, Permit
 from langchain_r2.transport.call import Call, Outcome, Reply
 from langchain_r2.transport.failures import classify
 from langchain_r2.transport.journal import Journal
-from langchain_r2.transport.replies import attempt_row, read_reply
+from langchain_r2.transport.pauses import pause_s
+from langchain_r2.transport.replies import attempt_row, read_reply, usage_of
 from langchain_r2.transport.turns import Gate, turn, wait_for_turn
 from langchain_r2.types import Attempt
+
+DEFAULT_DEADLINE_S: Final = 120.0
+"""How long a call of a model behind our own HTTP may take where nobody says."""
+
+
+class _Target(NamedTuple):
+    """Where a call goes."""
+
+    spec: ModelSpec
+    model: BaseChatModel
+    bounded: bool
+    """Whether it speaks through our HTTP."""
+    secrets: tuple[str, ...]
+    """Its keys. A server that echoes one must not get it into what is kept, or to the next model."""
+
+
+@dataclass
+class _Clock:
+    """The time that a call has: it runs from its first turn, so that waiting for others costs it nothing."""
+
+    deadline_s: float | None
+    budget: Budget
+    ends: float | None = None
+
+    def start(self) -> None:
+        if self.deadline_s is not None and self.ends is None:
+            self.ends = time.monotonic() + self.deadline_s
+
+    def last(self) -> float | None:
+        """When it is over, by ``time.monotonic``."""
+        return min((at for at in (self.ends, self.budget.ends) if at is not None), default=None)
+
+    def allows(self, pause: float) -> bool:
+        last = self.last()
+        return pause < DEFAULT_DEADLINE_S if last is None else time.monotonic() + pause < last
+
+
+@dataclass
+class _Try:
+    """One try while it is made."""
+
+    worst_usd: float | None
+    bounds: Bounds
+    started: float
+    sent: bool = False
+    permit: Permit | None = None
+    message: object = None
+    reply: Reply | None = None
+    error: ModelCallError | None = None
 
 
 class Transport:
     """Makes model calls. One per graph; safe to use from threads and event loops."""
 
     def __init__(
-        self, *, max_tries: int = 2, first_delay_s: float = 0.5, ledger: CallLedgerStore | None = None
+        self,
+        *,
+        max_tries: int = 3,
+        first_delay_s: float = 0.5,
+        breaker_failures: int = 5,
+        breaker_open_s: float = 5.0,
+        ledger: CallLedgerStore | None = None,
     ) -> None:
-        """Set how often a call is tried while its error may pass, and the first pause (doubled each time).
+        """Set what happens when a model fails.
 
-        Calls that name their run are written down in ``ledger``, and not made again if they are there.
+        Args:
+            max_tries: How often a call is sent while its error may pass. Nothing below tries again by itself.
+            first_delay_s: The first pause where the endpoint asks for none; doubled each time.
+            breaker_failures: After how many failures in a row a model is left alone.
+            breaker_open_s: For how many seconds; longer where the endpoint asks for it.
+            ledger: Calls that name their run are written down there, and not made again if they are there.
         """
         self.max_tries = max_tries
         self.first_delay_s = first_delay_s
+        self.breaker_failures, self.breaker_open_s = breaker_failures, breaker_open_s
         self.ledger = ledger
-        self._models: dict[int, tuple[ModelSpec, BaseChatModel]] = {}
+        self._targets: dict[int, _Target] = {}
         self._gates: dict[str, Gate] = {}
         self._lock = threading.Lock()
 
@@ -50,8 +121,8 @@ class Transport:
             BudgetError: The budget cannot pay for the first try. (For a later one the outcome has the error before.)
             ConfigurationError: The model cannot be built.
         """
-        if isinstance(call.spec.model, str) and id(call.spec) not in self._models:
-            yield Both(self._model, self._amodel, (call.spec,))
+        if isinstance(call.spec.model, str) and id(call.spec) not in self._targets:
+            yield Both(self._target, self._atarget, (call.spec,))
         if self.ledger is None or call.run_id is None:
             return (yield from self._tries(call, None))
         journal, failed = Journal(self.ledger, call, call.run_id), False
@@ -65,18 +136,18 @@ class Transport:
             journal.release(failed=failed)
 
     def _tries(self, call: Call, journal: Journal | None) -> Flow[Outcome]:
-        model = self._model(call.spec)
+        target = self._target(call.spec)
+        clock = _Clock(call.deadline_s or (DEFAULT_DEADLINE_S if target.bounded else None), call.budget)
         attempts: list[Attempt] = journal.attempts if journal else []
         error: ModelCallError | None = journal.error if journal else None
-        ends = time.monotonic() + call.deadline_s if call.deadline_s else None
         for number in range(journal.tries if journal else 0, self.max_tries):
-            if number:
-                pause = self.first_delay_s * 2 ** (number - 1) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
-                if ends and time.monotonic() + pause >= ends:
+            if number and error is not None:
+                pause = pause_s(error, self.first_delay_s, number)
+                if not clock.allows(pause):
                     break
                 yield Sleep(pause)
             try:
-                reply, error, attempt = yield from self._try(call, model, ends, journal)
+                reply, error, attempt = yield from self._try(call, target, clock, journal)
             except BudgetError:
                 if not attempts:
                     raise
@@ -84,47 +155,71 @@ class Transport:
             attempts.append(attempt)
             if reply is not None:
                 return Outcome(reply, None, attempts)
-            if not isinstance(error, UnreachableError):
+            if error is None or not error.may_pass:
                 break
         return Outcome(None, error, attempts)
 
     def _try(
-        self, call: Call, model: BaseChatModel, ends: float | None, journal: Journal | None
+        self, call: Call, target: _Target, clock: _Clock, journal: Journal | None
     ) -> Flow[tuple[Reply | None, ModelCallError | None, Attempt]]:
         """Make one try and settle it."""
-        worst = worst_usd(call.spec, call.prompt, call.schema)
-        while (reservation := call.budget.reserve(worst)) is None:
-            yield Sleep(POLL_S)
-        reply: Reply | None = None
-        error: ModelCallError | None = None
-        message: AIMessage | None = None
-        started = time.perf_counter()
+        most = bounds(call.spec, call.prompt, call.schema)
+        worst_usd = call.spec.price.cost_usd(*most)
+        held = yield from call.budget.reserved(worst_usd, sum(most))
+        this = _Try(worst_usd, most, time.perf_counter())
         gate = self._gate(call.spec)
-        sent = False
+        settled = False
         try:
-            yield from wait_for_turn(gate, call.spec)
-            with turn(gate):
-                if journal is not None:
-                    yield from journal.sending(worst)
-                started, sent = time.perf_counter(), True
-                message = yield self._request(call, model, ends)
-            reply = read_reply(message)
-            # A server that echoes the key must not get it into what is kept, or to the next model.
-            reply = reply._replace(text=without(reply.text, secrets_of(model, call.spec.api_key_env)))
-        except (GraphBubbleUp, ConfigurationError, LedgerError):
-            raise
-        except Exception as raised:  # noqa: BLE001 - the boundary to code that is not ours
-            error = classify(raised, secrets_of(model, call.spec.api_key_env))
+            yield from self._send(call, target, clock, gate, this, journal)
+            wall_s = time.perf_counter() - this.started
+            believed = most if target.bounded else None
+            row = attempt_row(
+                call, this.message, this.reply, this.error, bounds=believed, reservation=held, wall_s=wall_s
+            )
+            call.budget.settle(held, row["cost_usd"], _tokens(this, believed))
+            settled = True
         finally:
-            if reply is None and error is None:  # cancelled, or raised through: nothing stays reserved
-                call.budget.settle(reservation, None if sent else 0.0)
-        attempt = attempt_row(call, message, reply, error, reservation, time.perf_counter() - started)
-        call.budget.settle(reservation, attempt["cost_usd"])
+            if not settled:  # cancelled, or raised through: nothing stays reserved
+                call.budget.settle(held, None if this.sent else 0.0, None if this.sent else 0)
+            if this.permit is not None:
+                gate.breaker.leave(this.permit, this.error, ended=settled)
         if journal is not None:
-            yield from journal.settled(reply, error, attempt)
-        return reply, error, attempt
+            yield from journal.settled(this.reply, this.error, row)
+        return this.reply, this.error, row
 
-    def _request(self, call: Call, model: BaseChatModel, ends: float | None) -> Invoke:
+    def _send(
+        self, call: Call, target: _Target, clock: _Clock, gate: Gate, this: _Try, journal: Journal | None
+    ) -> Flow[None]:
+        """Wait for a turn, send the request, read the reply; what goes wrong is put into ``this``."""
+        if not (yield from wait_for_turn(gate, call.spec, clock.last())):
+            if clock.ends is None:
+                raise BudgetError(0.0, 0.0, "s")
+            this.error = DeadlineError("the deadline passed before the model had a turn for another try")
+            this.error.may_be_billed = False
+            return
+        with turn(gate, call.spec):
+            clock.start()
+            this.started = time.perf_counter()
+            try:
+                this.permit = gate.breaker.enter(call.spec.name)
+                if journal is not None:
+                    yield from journal.sending(this.worst_usd)
+                request, this.sent = self._request(call, target, clock.last()), True
+                this.message = yield request
+                needs_usage = not call.spec.price.free
+                reply = read_reply(this.message, this.bounds if target.bounded else None, needs_usage=needs_usage)
+                this.reply = reply._replace(text=without(reply.text, target.secrets))
+            except (GraphBubbleUp, ConfigurationError, LedgerError):
+                raise
+            except Exception as raised:  # noqa: BLE001 - the boundary to code that is not ours
+                this.error = classify(raised, target.secrets)
+                if target.bounded and this.message is None and isinstance(this.error, InvalidReplyError):
+                    this.error.may_pass = True  # the client could make nothing of what came
+                if isinstance(this.error, DeadlineError) and this.error.__cause__ is None:
+                    this.error.may_be_billed = this.error.may_be_billed and this.sent
+
+    def _request(self, call: Call, target: _Target, ends: float | None) -> Invoke:
+        model = target.model
         known = type(model).model_fields
         options: dict[str, Any] = reply_limit(model, call.spec.max_output_tokens)
         for name in ("temperature", "seed"):
@@ -142,23 +237,37 @@ class Transport:
             "r2_reason": call.reason,
         }
         config["run_name"] = f"{call.role}:{call.spec.name}"
-        left = max(0.001, ends - time.monotonic()) if ends else None
+        left = None if ends is None else max(0.001, ends - time.monotonic())
         prompt = call.prompt.messages()
         if call.schema is not None:
-            return Invoke(with_schema(model, call.schema, options), prompt, config, left)
-        return Invoke(model, prompt, config, left, options)
+            return Invoke(with_schema(model, call.schema, options), prompt, config, left, bounded=target.bounded)
+        return Invoke(model, prompt, config, left, options, target.bounded)
 
-    async def _amodel(self, spec: ModelSpec) -> BaseChatModel:
+    async def _atarget(self, spec: ModelSpec) -> _Target:
         """In a thread: the first model of a package imports it, which would hold an event loop up."""
-        return await asyncio.to_thread(self._model, spec)
+        return await asyncio.to_thread(self._target, spec)
 
-    def _model(self, spec: ModelSpec) -> BaseChatModel:
-        known = self._models.get(id(spec))
+    def _target(self, spec: ModelSpec) -> _Target:
+        known = self._targets.get(id(spec))
         if known is None:  # made without a lock, which an event loop would wait for: of two, one is kept
             made = spec.chat_model()
-            known = self._models.setdefault(id(spec), (spec, made))  # with the spec, so that its id stays taken
-        return known[1]
+            target = _Target(spec, made, is_bounded(made), secrets_of(made, spec.api_key_env))
+            known = self._targets.setdefault(id(spec), target)  # with the spec, so that its id stays taken
+        return known
 
     def _gate(self, spec: ModelSpec) -> Gate:
         with self._lock:
-            return self._gates.setdefault(spec.name, Gate())
+            gate = self._gates.get(spec.name)
+            if gate is None:
+                gate = self._gates[spec.name] = Gate(
+                    Breaker(failures=self.breaker_failures, open_s=self.breaker_open_s)
+                )
+            return gate
+
+
+def _tokens(this: _Try, believed: Bounds | None) -> int | None:
+    """Tokens of a try; None where they are not known."""
+    usage = usage_of(this.message, believed)
+    if usage is not None:
+        return int(usage["input_tokens"]) + int(usage["output_tokens"])
+    return None if this.error is None or this.error.may_be_billed else 0

@@ -1,56 +1,107 @@
 """A reply taken apart, judged whole and sane, and written down as an attempt."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from langchain_core.messages import AIMessage
 
-from langchain_r2.errors import InvalidReplyError, ModelCallError, RejectedError, UnreachableError
+from langchain_r2.errors import InvalidReplyError, ModelCallError
 from langchain_r2.ledger import Reservation
+from langchain_r2.transport.bounds import Bounds
 from langchain_r2.transport.call import Call, Reply
 from langchain_r2.types import Attempt
 
+_CUT_OR_REFUSED: Final = frozenset({"length", "content_filter", "refusal", "max_tokens", "tool_calls", "function_call"})
+"""Reasons to stop that may leave no text."""
+_FACTOR: Final = 4
+_SLACK_TOKENS: Final = 4096
+"""How far usage may pass the bounds before it is absurd: some endpoints add a prompt of their own, some ignore the
+limit of a reply's length."""
 
-def read_reply(message: object) -> Reply:
+
+def read_reply(message: object, bounds: Bounds | None = None, *, needs_usage: bool = True) -> Reply:
     """Take a reply apart.
 
+    Args:
+        message: What the model returned.
+        bounds: What the call could read and write, for a model behind our own HTTP: its reply must say why it ended,
+            must have text unless it was cut or refused, and usage within reason. None: any chat message.
+        needs_usage: Whether a reply behind our HTTP must have usage.
+
     Raises:
-        InvalidReplyError: It is no chat message, or its usage cannot be.
+        InvalidReplyError: It is no chat message, not whole, or its usage cannot be.
     """
     if not isinstance(message, AIMessage):
         raise InvalidReplyError(f"the model returned a {type(message).__name__}, not an AIMessage")
-    usage = message.usage_metadata
-    if usage and not all(isinstance(usage[k], int) and 0 <= usage[k] < 1e9 for k in ("input_tokens", "output_tokens")):
-        raise InvalidReplyError(f"usage that cannot be: {dict(usage)!r:.200}")
-    meta = message.response_metadata
-    finish = meta.get("finish_reason") or meta.get("stop_reason") or meta.get("done_reason")
-    rows = (meta.get("logprobs") or {}).get("content") or []
+    usage, finish, text = message.usage_metadata, _finish_reason(message), str(message.text)
+    if usage and usage_of(message, bounds) is None:
+        raise _broken(f"usage that cannot be: {dict(usage)!r:.200}", may_pass=bounds is not None)
+    if bounds is not None:
+        if finish is None:
+            raise _broken("the reply does not say why it ended: it may have been cut on its way")
+        if not usage and needs_usage:
+            raise _broken("the reply has no usage")
+        if not text.strip() and finish not in _CUT_OR_REFUSED:
+            raise _broken(f"the reply has no text (finish reason {finish!r:.40})", may_pass=False)
+    rows = (message.response_metadata.get("logprobs") or {}).get("content") or []
     logprobs = tuple(float(r["logprob"]) for r in rows) if rows else None
     alternatives = tuple({t["token"]: float(t["logprob"]) for t in r.get("top_logprobs") or []} for r in rows)
-    return Reply(str(message.text), finish, logprobs, alternatives)
+    return Reply(text, finish, logprobs, alternatives)
+
+
+def usage_of(message: object, bounds: Bounds | None) -> Mapping[str, Any] | None:
+    """A reply's usage, if it has any that can be believed."""
+    usage = message.usage_metadata if isinstance(message, AIMessage) else None
+    if not usage:
+        return None
+    counts: tuple[Any, Any] = usage["input_tokens"], usage["output_tokens"]  # any: an endpoint may have sent a text
+    if not all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 1e9 for n in counts):
+        return None
+    if bounds is not None:
+        if any(n > _FACTOR * bound + _SLACK_TOKENS for n, bound in zip(counts, bounds, strict=True)):
+            return None
+        if isinstance(message, AIMessage) and (counts[0] == 0 or (counts[1] == 0 and str(message.text).strip())):
+            return None  # it did read the prompt, and did write the text
+    return usage
+
+
+def _finish_reason(message: AIMessage) -> str | None:
+    meta = message.response_metadata
+    found = meta.get("finish_reason") or meta.get("stop_reason") or meta.get("done_reason")
+    if found is None and "status" in meta:  # the Responses API
+        why = (meta.get("incomplete_details") or {}).get("reason")
+        found = {"max_output_tokens": "length", None: "stop" if meta["status"] == "completed" else None}.get(why, why)
+    return None if found is None else str(found)
+
+
+def _broken(problem: str, *, may_pass: bool = True) -> InvalidReplyError:
+    error = InvalidReplyError(problem)
+    error.may_pass = may_pass
+    return error
 
 
 def attempt_row(
     call: Call,
-    message: AIMessage | None,
+    message: object,
     reply: Reply | None,
     error: ModelCallError | None,
+    *,
+    bounds: Bounds | None,
     reservation: Reservation,
     wall_s: float,
 ) -> Attempt:
     """What the trace shows of a try, and the bill adds up."""
-    usage: Mapping[str, Any] = (message.usage_metadata if isinstance(message, AIMessage) else None) or {}
-    sane = reply is not None and bool(usage)
-    tokens_in, tokens_out = (int(usage["input_tokens"]), int(usage["output_tokens"])) if sane else (0, 0)
-    cached = min(tokens_in, int((usage.get("input_token_details") or {}).get("cache_read") or 0)) if sane else 0
+    usage = usage_of(message, bounds)
+    tokens_in, tokens_out = (int(usage["input_tokens"]), int(usage["output_tokens"])) if usage else (0, 0)
+    cached = min(tokens_in, int((usage.get("input_token_details") or {}).get("cache_read") or 0)) if usage else 0
     cost: float | None
-    if sane:
+    if usage:
         # A hit in LangChain's own cache keeps the token counts and says that it cost nothing.
         cost = 0.0 if usage.get("total_cost") == 0 else call.spec.price.cost_usd(tokens_in, tokens_out, cached)
-    elif isinstance(error, (UnreachableError, RejectedError)) or call.spec.price.free:
+    elif call.spec.price.free or (error is not None and not error.may_be_billed):
         cost = 0.0  # nothing was generated, or it is stated to be free
     else:
-        cost = reservation.worst_usd or None  # it may have been generated and billed: the bound, or unknown
+        cost = reservation.bound_usd or None  # it may have been generated and billed: the bound, or unknown
     return Attempt(
         subtask_id=call.subtask_id,
         role=call.role,

@@ -11,6 +11,7 @@ from langchain_r2.errors import (
     BadValueError,
     BudgetError,
     CheckpointError,
+    CircuitOpenError,
     ConfigurationError,
     DeadlineError,
     InvalidReplyError,
@@ -45,6 +46,7 @@ SAMPLES: list[R2Error] = [
     LedgerError("calls.db", "disk full", "Make room."),
     UnknownThreadError("t1"),
     CheckpointError("an object of 'os.system'"),
+    CircuitOpenError("m1 failed"),
 ]
 
 

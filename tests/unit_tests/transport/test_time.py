@@ -11,7 +11,7 @@ from langchain_core.outputs import ChatResult
 from pydantic import PrivateAttr
 
 from langchain_r2.errors import DeadlineError
-from langchain_r2.flow import Gather, Sleep, arun, run
+from langchain_r2.flow import Both, Gather, Sleep, arun, run
 from langchain_r2.ledger import Budget
 from langchain_r2.pool import ModelSpec, Price
 from langchain_r2.prompts import Prompt
@@ -144,7 +144,7 @@ def test_the_wait_for_a_turn_is_no_part_of_the_calls_own_time(monkeypatch: pytes
     t, m = Transport(), spec(ScriptedChatModel(script=["x"]), max_concurrency=1)
     first, second = t.call(call(m)), t.call(call(m))
     next(first)
-    assert isinstance(next(second), Sleep)
+    assert isinstance(next(second), Both)
     now[0] += 50
     walls = []
     for flow, seconds in ((first, 0), (second, 3)):
