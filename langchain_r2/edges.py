@@ -1,6 +1,10 @@
 """The decisions: pure functions from a state to the name of the next node."""
 
-from typing import Final, Literal
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+from langchain_core.callbacks import BaseCallbackManager
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 
 from langchain_r2.state import SubtaskState
 from langchain_r2.types import ModelRecord
@@ -59,3 +63,34 @@ def replanned(state: SubtaskState) -> Literal["reallocate_upward", "__end__"]:
     if state["subplan"] is not None or (verdict is not None and verdict["reason"] == "budget"):
         return "__end__"
     return "reallocate_upward" if state["upward"] and state["evidence"]["stronger"] is not None else "__end__"
+
+
+class Edge(RunnableLambda[Any, Any]):
+    """A decision as LangGraph runs it, shown in traces.
+
+    On an event loop LangGraph puts a plain function into a thread, which takes longer than any decision and waits for a
+    busy loop to let go of the interpreter.
+    """
+
+    def __init__(self, decide: Callable[[Any], Any]) -> None:
+        """Take the function that decides; the edge has its name."""
+
+        async def adecide(state: Any) -> Any:  # noqa: ANN401 - the state of either graph
+            return decide(state)
+
+        super().__init__(decide, adecide, name=decide.__name__)
+        self._decide = decide
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401
+        """Decide."""
+        return super().invoke(input, config, **kwargs) if _watched(config) else self._decide(input)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401
+        """Decide at once."""
+        return await super().ainvoke(input, config, **kwargs) if _watched(config) else self._decide(input)
+
+
+def _watched(config: RunnableConfig | None) -> bool:
+    """Whether somebody listens to the run."""
+    callbacks = (config or {}).get("callbacks")
+    return bool(callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks)

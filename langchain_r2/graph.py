@@ -17,7 +17,7 @@ from langgraph.store.base import BaseStore
 from langchain_r2.call_ledger import CallLedgerStore
 from langchain_r2.confidence import Confidence
 from langchain_r2.config import R2Context
-from langchain_r2.edges import assess, reconsider, replanned
+from langchain_r2.edges import Edge, assess, reconsider, replanned
 from langchain_r2.errors import BadValueError
 from langchain_r2.nodes.aggregate import aggregate_node
 from langchain_r2.nodes.allocate import allocate_node
@@ -143,7 +143,7 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
         builder.add_node(SUBTASK, subtask_node(needs, create_subtask_graph(needs)))
         builder.add_node(SCHEDULE, schedule_node())
         builder.add_edge("allocate", SCHEDULE)
-        builder.add_conditional_edges(SCHEDULE, ready, [SUBTASK, DONE])
+        builder.add_conditional_edges(SCHEDULE, Edge(ready), [SUBTASK, DONE])
         builder.add_edge(SUBTASK, SCHEDULE)
     builder.add_edge("aggregate", END)
     cache = hardened(cache, "cache") if isinstance(cache, BaseCache) else cache
@@ -173,9 +173,9 @@ def create_subtask_graph(
     builder.add_node("reallocate_downward", reallocate_downward_node(needs))
     builder.add_node("reallocate_upward", reallocate_upward_node(needs))
     builder.add_node("replan", replan_node(needs))
-    builder.add_conditional_edges(START, reconsider, ["execute_subtask", "reallocate_downward"])
+    builder.add_conditional_edges(START, Edge(reconsider), ["execute_subtask", "reallocate_downward"])
     builder.add_edge("reallocate_downward", "execute_subtask")
-    builder.add_conditional_edges("execute_subtask", assess, ["reallocate_upward", "replan", END])
+    builder.add_conditional_edges("execute_subtask", Edge(assess), ["reallocate_upward", "replan", END])
     builder.add_edge("reallocate_upward", "execute_subtask")
-    builder.add_conditional_edges("replan", replanned, ["reallocate_upward", END])
+    builder.add_conditional_edges("replan", Edge(replanned), ["reallocate_upward", END])
     return builder.compile(name="subtask")

@@ -1,4 +1,4 @@
-"""What a tracer sees of a run: every step of every subtask, the model calls inside them."""
+"""What a tracer sees of a run: every step and decision of every subtask, the model calls inside them."""
 
 from typing import Any
 from uuid import UUID
@@ -43,6 +43,7 @@ async def test_every_step_is_in_the_trace(make: Any, says: Any, execution: str, 
         await graph.ainvoke({"query": "q"}, {"callbacks": [seen]}, context=limits)
     steps = [n for n in seen.names.values() if n in {"execute_subtask", "reallocate_upward"}]
     assert steps == ["execute_subtask", "reallocate_upward", "execute_subtask"]
+    assert [n for n in seen.names.values() if n in {"reconsider", "assess"}] == ["reconsider", "assess", "assess"]
     path = seen.path("executor:m2")
     assert path[1] == "execute_subtask"
     assert ("execute_plan" in path) == (execution == "tasks")
