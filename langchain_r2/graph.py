@@ -17,6 +17,7 @@ from langgraph.store.base import BaseStore
 from langchain_r2.call_ledger import CallLedgerStore
 from langchain_r2.confidence import Confidence
 from langchain_r2.config import R2Context
+from langchain_r2.discretion import DiscreetGraph, discreet
 from langchain_r2.edges import Edge, assess, reconsider, replanned
 from langchain_r2.errors import BadValueError
 from langchain_r2.nodes.aggregate import aggregate_node
@@ -100,7 +101,7 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
     if execution not in get_args(Execution):
         raise BadValueError("execution", execution, get_args(Execution))
     if isinstance(checkpointer, BaseCheckpointSaver):
-        checkpointer = hardened(checkpointer, "checkpointer")
+        checkpointer = discreet(hardened(checkpointer, "checkpointer"))
     elif checkpointer not in (None, True, False):
         allowed, hint = "a LangGraph checkpointer", "Enter `with SqliteSaver.from_conn_string(...) as saver` first."
         raise BadValueError("checkpointer", checkpointer, allowed, hint)
@@ -148,6 +149,7 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
     builder.add_edge("aggregate", END)
     cache = hardened(cache, "cache") if isinstance(cache, BaseCache) else cache
     graph = builder.compile(checkpointer=checkpointer, store=store, cache=cache, name=name)
+    graph.__class__ = DiscreetGraph  # the builder makes no other class than its own
     return graph.with_config(max_concurrency=MAX_CONCURRENCY)
 
 

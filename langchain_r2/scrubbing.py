@@ -6,6 +6,7 @@ A server may echo the key that it was sent (``401: no such key: ...``), a caller
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -30,6 +31,7 @@ _PATTERNS: Final = (
 )
 
 
+@lru_cache(maxsize=4096)
 def is_secret_name(name: object) -> bool:
     """Whether a setting of that name holds a key: ``api_key``, ``OPENAI_API_KEY``, ``auth-token``, ``password``."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
@@ -64,4 +66,4 @@ def without(text: str, secrets: Iterable[str]) -> str:
 def without_secret_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings whose names are those of keys left out; keys in other values are hidden."""
     kept = {name: value for name, value in settings.items() if not is_secret_name(name)}
-    return {name: scrubbed(value) if isinstance(value, str) else value for name, value in kept.items()}
+    return {n: scrubbed(v) if isinstance(v, str) and len(v) >= _SHORTEST else v for n, v in kept.items()}
