@@ -11,8 +11,12 @@ class R2Context:
 
     budget_usd: float | None = None
     """Hard limit of the run's cost: a call is not started if its worst case would pass it. None: no limit."""
+    budget_tokens: int | None = None
+    """Hard limit of the tokens that the run's calls read and write, kept in the same way. None: no limit."""
+    budget_s: float | None = None
+    """Seconds for the whole run: no call starts after, and those under way end then. None: no limit."""
     deadline_s: float | None = None
-    """Seconds that one model call may take, its retries included. None: the transport's default."""
+    """Seconds that one model call may take from its first turn, its retries included. None: the transport's default."""
     max_attempts: int = 4
     """Most tries of one subtask, over all models."""
     max_replans: int = 1
@@ -26,12 +30,14 @@ class R2Context:
 
     def __post_init__(self) -> None:
         """Check the limits."""
-        for name in ("budget_usd", "deadline_s"):
+        for name in ("budget_usd", "budget_s", "deadline_s"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0):
                 raise BadValueError(name, value, "a number above 0, or None for no limit")
-        for name, least in (("max_attempts", 1), ("max_replans", 0)):
+        for name, least in (("max_attempts", 1), ("max_replans", 0), ("budget_tokens", 1)):
             value = getattr(self, name)
+            if value is None and name == "budget_tokens":
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise BadValueError(name, value, f"a whole number from {least} up")
         number = isinstance(self.threshold, (int, float)) and not isinstance(self.threshold, bool)

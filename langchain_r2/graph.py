@@ -20,9 +20,11 @@ from langchain_r2.config import R2Context
 from langchain_r2.discretion import DiscreetGraph, discreet
 from langchain_r2.edges import Edge, assess, reconsider, replanned
 from langchain_r2.errors import BadValueError
+from langchain_r2.ledger import Budget
 from langchain_r2.nodes.aggregate import aggregate_node
 from langchain_r2.nodes.allocate import allocate_node
 from langchain_r2.nodes.base import Dependencies, SubtaskContext
+from langchain_r2.nodes.budgets import RunBudgets
 from langchain_r2.nodes.decompose import decompose_node
 from langchain_r2.nodes.execute_plan import execute_plan_node
 from langchain_r2.nodes.execute_subtask import execute_subtask_node
@@ -54,6 +56,7 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
     allocator: Allocator | None = None,
     confidence: Confidence | None = None,
     transport: Transport | None = None,
+    budget: Budget | None = None,
     execution: Execution = "tasks",
     aggregation: AggregationMode = "last",
     aggregator: str | None = None,
@@ -75,7 +78,8 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
         allocator: Gives subtasks to models; None: by the cheapest model's own confidence, with thresholds that nobody
             calibrated (a warning says so).
         confidence: How sure an answer must be; None: the sequence probability, uncalibrated, 0.5.
-        transport: How calls are made; None: two tries.
+        transport: How calls are made; None: three tries.
+        budget: What all runs of the graph may spend together, besides the budget of each.
         execution: ``tasks``: all subtasks in one node, none waiting for a slow sibling. ``send``: every subtask a node
             of its own, in waves that wait for their slowest; for those who want to see each in Studio.
         aggregation: How the answers of the subtasks become the answer.
@@ -129,6 +133,7 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
         floor=pool[floor].name if floor else None,
         kind_of=kind_of,
         ledger=ledger,
+        budgets=RunBudgets(budget),
     )
     builder = StateGraph(R2State, R2Context, input_schema=R2Input, output_schema=R2Output)
     builder.add_node("decompose", decompose_node(needs))

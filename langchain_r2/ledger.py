@@ -97,7 +97,11 @@ class Budget:
         """
         self.limit_usd, self.limit_tokens, self.within = limit_usd, limit_tokens, within
         self._ends = None if limit_s is None else time.monotonic() + limit_s
-        self._limited = within is not None or (limit_usd, limit_tokens, limit_s) != (None, None, None)
+        self._limited = (within is not None and within.limited) or (limit_usd, limit_tokens, limit_s) != (
+            None,
+            None,
+            None,
+        )
         self._spent, self._reserved = spent_usd, 0.0
         self._spent_tokens, self._reserved_tokens = spent_tokens, 0
         self._lock = threading.Lock()
@@ -107,6 +111,11 @@ class Budget:
         """Limits and what is spent: a budget is passed along with a router's input, which traces show."""
         tokens = f", {self._spent_tokens} of {self.limit_tokens} tokens" if self.limit_tokens else ""
         return f"Budget({self._spent:.3g} of {self.limit_usd} USD{tokens})"
+
+    @property
+    def limited(self) -> bool:
+        """Whether it has a limit, here or around."""
+        return self._limited
 
     @property
     def spent_usd(self) -> float:
@@ -200,6 +209,20 @@ class Budget:
             reservation.bound_usd if cost_usd is None else cost_usd,
             reservation.worst_tokens if tokens is None else tokens,
         )
+
+    def charge(self, attempts: Iterable[Attempt]) -> None:
+        """Count calls that were made without a reservation."""
+        if not self._limited:
+            return
+        made = bill(attempts)
+        unknown = float("inf") if self.limit_usd is not None else 0.0
+        cost = unknown if made.cost_usd is None else made.cost_usd
+        tokens = made.input_tokens + made.output_tokens
+        with self._lock:
+            self._spent += cost
+            self._spent_tokens += tokens
+        if self.within is not None:
+            self.within.charge(attempts)
 
     def _release(self, held: Reservation, usd: float = 0.0, tokens: int = 0) -> None:
         with self._lock:

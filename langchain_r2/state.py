@@ -73,8 +73,6 @@ class SentSubtask(TypedDict):
 
     run: R2State
     id: str
-    wave: int
-    """How many are sent at once."""
 
 
 class Evidence(TypedDict):

@@ -9,9 +9,8 @@ from langgraph.runtime import Runtime
 
 from langchain_r2.errors import BudgetError
 from langchain_r2.flow import Flow
-from langchain_r2.ledger import Budget
 from langchain_r2.nodes.admission import finished
-from langchain_r2.nodes.base import Dependencies, Node, limits_of, remaining_usd
+from langchain_r2.nodes.base import Dependencies, Node, limits_of
 from langchain_r2.parsing import parse_answer
 from langchain_r2.prompts import prompts_for
 from langchain_r2.state import R2State, R2Update
@@ -37,7 +36,7 @@ def aggregate_node(needs: Dependencies) -> Node:
                     state["query"], {r["id"]: r["answer"] for r in results}
                 ),
                 role="aggregator",
-                budget=Budget(remaining_usd(limits_of(runtime), state["attempts"])),
+                budget=needs.budget(state, limits_of(runtime)),
                 config=config,
                 deadline_s=limits_of(runtime).deadline_s,
                 run_id=needs.recorded(state),
@@ -60,6 +59,7 @@ def aggregate_node(needs: Dependencies) -> Node:
         # Named after the run: aggregating again after a kill is the same turn.
         update["messages"] = [AIMessage(said, response_metadata=meta, id=f"r2-{state['run_id']}")]
         yield from finished(needs.ledger, state, update)
+        needs.budgets.drop(state["run_id"])
         return update
 
     return Node(aggregate, "aggregate")

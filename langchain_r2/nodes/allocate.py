@@ -7,7 +7,9 @@ from langgraph.runtime import Runtime
 
 from langchain_r2.errors import BudgetError
 from langchain_r2.flow import Flow, Invoke
-from langchain_r2.nodes.base import Dependencies, Node, limits_of, remaining_usd
+from langchain_r2.ledger import Budget
+from langchain_r2.nodes.base import Dependencies, Node, limits_of
+from langchain_r2.nodes.budgets import routed
 from langchain_r2.pool import ModelPool
 from langchain_r2.routers.base import AllocatorInput, AllocatorOutput, uniform_allocation
 from langchain_r2.state import R2State, R2Update
@@ -19,25 +21,25 @@ def allocate_node(needs: Dependencies) -> Node:
 
     def allocate(state: R2State, runtime: Runtime[Any], config: RunnableConfig) -> Flow[R2Update]:
         limits = limits_of(runtime)
-        left = remaining_usd(limits, state["attempts"])
         asked = AllocatorInput(
             query=state["query"],
             plan=state["plan"],
-            budget_usd=left,
             deadline_s=limits.deadline_s,
             run_id=needs.recorded(state),
         )
-        made = yield from allocated(needs, asked, config)
+        made = yield from allocated(needs, asked, config, needs.budget(state, limits))
         runtime.stream_writer({"event": "allocation", "allocation": made["allocation"]})
         return R2Update(allocation=made["allocation"], attempts=[*state["attempts"], *made["attempts"]])
 
     return Node(allocate, "allocate")
 
 
-def allocated(needs: Dependencies, asked: AllocatorInput, config: RunnableConfig) -> Flow[AllocatorOutput]:
+def allocated(
+    needs: Dependencies, asked: AllocatorInput, config: RunnableConfig, budget: Budget
+) -> Flow[AllocatorOutput]:
     """Ask the allocator and check what it says; without money for it everything takes the default route."""
     try:
-        made: AllocatorOutput = yield Invoke(needs.allocator, asked, config)
+        made: AllocatorOutput = yield from routed(Invoke(needs.allocator, asked, config), budget)
     except BudgetError:
         route = needs.pool.middle("MLM").name
         return AllocatorOutput(

@@ -1,6 +1,6 @@
 """What nodes share: their dependencies, what a subtask run carries along, and how a flow becomes a node."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,7 +12,8 @@ from langchain_r2.call_ledger import CallLedgerStore
 from langchain_r2.confidence import Confidence
 from langchain_r2.config import R2Context
 from langchain_r2.flow import Flow, arun, run
-from langchain_r2.ledger import Budget, bill
+from langchain_r2.ledger import Budget
+from langchain_r2.nodes.budgets import RunBudgets
 from langchain_r2.pool import ModelPool
 from langchain_r2.routers.base import Allocator, Decomposer
 from langchain_r2.state import R2State, SubtaskState
@@ -34,6 +35,11 @@ class Dependencies:
     floor: str | None
     kind_of: Callable[[str], str]
     ledger: CallLedgerStore | None = None
+    budgets: RunBudgets = field(default_factory=RunBudgets)
+
+    def budget(self, state: R2State, limits: R2Context, attempts: Iterable[Attempt] = ()) -> Budget:
+        """The run's budget; ``attempts`` are those of its results, where the state's list lacks them."""
+        return self.budgets.of(state["run_id"], limits, [*state["attempts"], *attempts])
 
     def recorded(self, state: R2State) -> str | None:
         """The run that a call is written down under; None without a ledger."""
@@ -102,11 +108,3 @@ def asked_text(state: SubtaskState) -> str:
     """What a subtask asks, as a query of its own: its text, and the answers that it was given beside it."""
     given = "".join(f"\n{id_} = {answer}" for id_, answer in state["known"].items())
     return state["text"] + given
-
-
-def remaining_usd(limits: R2Context, attempts: list[Attempt]) -> float | None:
-    """What the budget has left after some attempts; None without a budget. An unknown cost leaves nothing."""
-    if limits.budget_usd is None:
-        return None
-    spent = bill(attempts).cost_usd
-    return 0.0 if spent is None else max(0.0, limits.budget_usd - spent)

@@ -10,6 +10,7 @@ from langchain_r2.errors import BadValueError, BudgetError
 from langchain_r2.flow import Flow, Invoke
 from langchain_r2.nodes.admission import admitted
 from langchain_r2.nodes.base import Dependencies, Node, limits_of
+from langchain_r2.nodes.budgets import routed
 from langchain_r2.routers.base import DecomposerInput, whole_query_plan
 from langchain_r2.state import R2State, R2Update
 
@@ -27,11 +28,11 @@ def decompose_node(needs: Dependencies) -> Node:
         try:
             asked = DecomposerInput(
                 query=query,
-                budget_usd=limits.budget_usd,
                 deadline_s=limits.deadline_s,
                 run_id=run_id if needs.ledger else None,
             )
-            made = yield Invoke(needs.decomposer, asked, config)
+            budget = needs.budgets.of(run_id, limits, ())
+            made = yield from routed(Invoke(needs.decomposer, asked, config), budget)
         except BudgetError:
             made = {"plan": whole_query_plan(query, ["budget"]), "attempts": []}
         runtime.stream_writer({"event": "plan", "plan": made["plan"]})

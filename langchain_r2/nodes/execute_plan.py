@@ -13,8 +13,8 @@ from langgraph.func import task
 from langgraph.runtime import Runtime, get_runtime
 
 from langchain_r2.flow import arun, run
-from langchain_r2.ledger import Budget, bill
-from langchain_r2.nodes.base import Dependencies, SubtaskContext, limits_of, remaining_usd
+from langchain_r2.ledger import bill
+from langchain_r2.nodes.base import Dependencies, SubtaskContext, limits_of
 from langchain_r2.nodes.plan_run import PlanRun
 from langchain_r2.parsing import ancestors
 from langchain_r2.state import R2State, R2Update
@@ -72,20 +72,16 @@ class ExecutePlan(RunnableLambda[Any, Any]):
         return await self._awork(input)
 
 
-def plan_run(
-    needs: Dependencies, graph: Runnable[Any, Any], state: R2State, runtime: Runtime[Any], *, shares: int = 1
-) -> PlanRun:
-    """The run of a state's plan, with one of ``shares`` equal shares of what the budget has left."""
+def plan_run(needs: Dependencies, graph: Runnable[Any, Any], state: R2State, runtime: Runtime[Any]) -> PlanRun:
+    """The run of a state's plan."""
     limits = limits_of(runtime)
-    left = remaining_usd(limits, state["attempts"])
-    budget = Budget(None) if left is None else Budget(left / shares)
     router_usd = bill(state["attempts"]).cost_usd or 0.0
     return PlanRun(
         needs=needs,
         graph=graph,
         context=SubtaskContext(
             limits=limits,
-            budget=budget,
+            budget=needs.budget(state, limits),
             emit=runtime.stream_writer,
             router_usd=router_usd,
             store=runtime.store,

@@ -6,10 +6,10 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from langchain_r2.errors import BudgetError
-from langchain_r2.flow import POLL_S, Flow, Invoke, Sleep
-from langchain_r2.ledger import bill
+from langchain_r2.flow import Flow, Invoke
 from langchain_r2.nodes.allocate import allocated
 from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, asked_text
+from langchain_r2.nodes.budgets import routed
 from langchain_r2.routers.base import AllocatorInput, DecomposerInput
 from langchain_r2.state import Evidence, SubtaskState, SubtaskUpdate
 from langchain_r2.types import Attempt, Plan, Verdict
@@ -22,46 +22,34 @@ def replan_node(needs: Dependencies) -> Node:
         budget, deadline_s = runtime.context.budget, runtime.context.limits.deadline_s
         attempts: list[Attempt] = []
         try:
-            # The router settles its own calls, so all that is not spent is held for it meanwhile: it waits for
-            # siblings' calls to settle, and they wait for it.
-            while (held := budget.reserve(hold := 0.999999 * ((budget.limit_usd or 0.0) - budget.spent_usd))) is None:
-                yield Sleep(POLL_S)
-            left = None if budget.limit_usd is None else hold
-            try:
-                asked = DecomposerInput(
-                    query=asked_text(state),
-                    budget_usd=left,
-                    subtask_id=state["id"],
-                    deadline_s=deadline_s,
-                    run_id=runtime.context.run_id,
-                )
-                made = yield Invoke(needs.decomposer, asked, config)
-                plan, attempts = made["plan"], made["attempts"]
-                if why := _unpromising(plan, state["attempts"]):
-                    runtime.context.emit({"event": "not_replanned", "subtask_id": state["id"], "reason": why})
-                    evidence = Evidence(**{**state["evidence"], "replan_usd": None})
-                    return SubtaskUpdate(attempts=[*state["attempts"], *attempts], evidence=evidence, subplan=None)
-                spent = bill(attempts).cost_usd or 0.0
-                rest = None if left is None else left - spent
-                to_allocate = AllocatorInput(
-                    query=asked_text(state),
-                    plan=plan,
-                    budget_usd=rest,
-                    subtask_id=state["id"],
-                    deadline_s=deadline_s,
-                    run_id=runtime.context.run_id,
-                )
-                routed = yield from allocated(needs, to_allocate, config)
-                attempts = [*attempts, *routed["attempts"]]
-            finally:
-                budget.settle(held, bill(attempts).cost_usd)
+            asked = DecomposerInput(
+                query=asked_text(state),
+                subtask_id=state["id"],
+                deadline_s=deadline_s,
+                run_id=runtime.context.run_id,
+            )
+            made = yield from routed(Invoke(needs.decomposer, asked, config), budget)
+            plan, attempts = made["plan"], made["attempts"]
+            if why := _unpromising(plan, state["attempts"]):
+                runtime.context.emit({"event": "not_replanned", "subtask_id": state["id"], "reason": why})
+                evidence = Evidence(**{**state["evidence"], "replan_usd": None})
+                return SubtaskUpdate(attempts=[*state["attempts"], *attempts], evidence=evidence, subplan=None)
+            to_allocate = AllocatorInput(
+                query=asked_text(state),
+                plan=plan,
+                subtask_id=state["id"],
+                deadline_s=deadline_s,
+                run_id=runtime.context.run_id,
+            )
+            made = yield from allocated(needs, to_allocate, config, budget)
+            attempts = [*attempts, *made["attempts"]]
         except BudgetError:
             verdict = Verdict(accepted=False, reason="budget")
             return SubtaskUpdate(verdict=verdict, attempts=[*state["attempts"], *attempts])
         runtime.context.emit(
-            {"event": "replan", "subtask_id": state["id"], "plan": plan, "allocation": routed["allocation"]}
+            {"event": "replan", "subtask_id": state["id"], "plan": plan, "allocation": made["allocation"]}
         )
-        return SubtaskUpdate(subplan=plan, suballocation=routed["allocation"], attempts=[*state["attempts"], *attempts])
+        return SubtaskUpdate(subplan=plan, suballocation=made["allocation"], attempts=[*state["attempts"], *attempts])
 
     return Node(replan, "replan")
 

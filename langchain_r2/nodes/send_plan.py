@@ -1,7 +1,6 @@
 """Nodes of ``execution="send"``: every subtask is a node of its own, sent in waves, so that Studio shows each of them.
 
-LangGraph's supersteps are barriers: a wave waits for its slowest subtask, which ``execute_plan`` never does. What the
-budget has left is shared equally within a wave, since the subtasks of a wave have no memory in common.
+LangGraph's supersteps are barriers: a wave waits for its slowest subtask, which ``execute_plan`` never does.
 """
 
 from typing import Any
@@ -29,7 +28,7 @@ def ready(state: R2State) -> list[Send] | str:
     done = {result["id"] for result in state["results"]}
     waiting = [s for s in state["plan"]["subtasks"] if s["id"] not in done]
     now = [s["id"] for s in waiting if done >= set(s["depends_on"])]
-    return [Send(SUBTASK, SentSubtask(run=state, id=id_, wave=len(now))) for id_ in now] or DONE
+    return [Send(SUBTASK, SentSubtask(run=state, id=id_)) for id_ in now] or DONE
 
 
 def subtask_node(needs: Dependencies, graph: Runnable[Any, Any]) -> Node:
@@ -41,7 +40,7 @@ def subtask_node(needs: Dependencies, graph: Runnable[Any, Any]) -> Node:
         before = {result["id"]: result for result in state["results"]}
         spent = [attempt for result in state["results"] for attempt in result["attempts"]]
         so_far: R2State = {**state, "attempts": [*state["attempts"], *spent]}
-        plan = plan_run(needs, graph, so_far, runtime, shares=sent["wave"])
+        plan = plan_run(needs, graph, so_far, runtime)
         known = {id_: before[id_] for id_ in ancestors(state["plan"]["subtasks"], sent["id"])}
         return R2Update(results=[(yield from plan.subtask(sent["id"], known))])
 

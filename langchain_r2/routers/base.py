@@ -5,7 +5,8 @@ for ``invoke`` and ``ainvoke``, callbacks and configuration passed on, attempts 
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, Generic, NotRequired, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Any, Generic, NotRequired, TypeAlias, TypeVar, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, patch_config
@@ -13,6 +14,7 @@ from typing_extensions import TypedDict
 
 from langchain_r2.errors import BadValueError
 from langchain_r2.flow import Flow, arun, run
+from langchain_r2.ledger import Budget
 from langchain_r2.types import Allocation, Attempt, Plan, Reason, Subtask
 
 In = TypeVar("In")
@@ -25,6 +27,8 @@ class DecomposerInput(TypedDict):
     query: str
     budget_usd: NotRequired[float | None]
     """What may be spent on it; None or absent: no limit."""
+    budget: NotRequired[Any]
+    """The :class:`~langchain_r2.ledger.Budget` that its calls share with others; takes the place of ``budget_usd``."""
     subtask_id: NotRequired[str | None]
     """Set in a replan: the subtask whose text the query is."""
     deadline_s: NotRequired[float | None]
@@ -46,6 +50,7 @@ class AllocatorInput(TypedDict):
     query: str
     plan: Plan
     budget_usd: NotRequired[float | None]
+    budget: NotRequired[Any]
     subtask_id: NotRequired[str | None]
     deadline_s: NotRequired[float | None]
     run_id: NotRequired[str | None]
@@ -73,17 +78,36 @@ class FlowRunnable(Runnable[In, Out], ABC, Generic[In, Out]):
         """Run in this thread."""
 
         def work(value: In, run_manager: Any, config: RunnableConfig) -> Out:  # noqa: ANN401 - LangChain's manager
-            return run(self.flow(value, patch_config(config, callbacks=run_manager.get_child())))
+            return run(self.flow(_whole(value, input), patch_config(config, callbacks=run_manager.get_child())))
 
-        return self._call_with_config(work, input, ensure_config(config), run_type="chain")
+        return self._call_with_config(work, _shown(input), ensure_config(config), run_type="chain")
 
     async def ainvoke(self, input: In, config: RunnableConfig | None = None, **kwargs: Any) -> Out:  # noqa: A002, ARG002
         """Run on the event loop."""
 
         async def work(value: In, run_manager: Any, config: RunnableConfig) -> Out:  # noqa: ANN401 - LangChain's manager
-            return await arun(self.flow(value, patch_config(config, callbacks=run_manager.get_child())))
+            return await arun(self.flow(_whole(value, input), patch_config(config, callbacks=run_manager.get_child())))
 
-        return await self._acall_with_config(work, input, ensure_config(config), run_type="chain")
+        return await self._acall_with_config(work, _shown(input), ensure_config(config), run_type="chain")
+
+
+def _shown(value: In) -> In:
+    """An input as traces show it: data only."""
+    if not isinstance(value, dict) or "budget" not in value:
+        return value
+    shown: Any = {name: part for name, part in value.items() if name != "budget"}
+    return cast("In", shown)
+
+
+def _whole(shown: In, value: In) -> In:
+    """The input that ``_shown`` was made of."""
+    return value if isinstance(value, dict) else shown
+
+
+def budget_of(value: Mapping[str, Any]) -> Budget:
+    """What a router may spend: the budget that it shares, else one of its own."""
+    shared = value.get("budget")
+    return shared if isinstance(shared, Budget) else Budget(value.get("budget_usd"))
 
 
 def checked_query(value: object) -> str:

@@ -11,11 +11,10 @@ from langchain_r2.confidence import Confidence
 from langchain_r2.confidence.asking import read
 from langchain_r2.errors import BadValueError, BudgetError
 from langchain_r2.flow import Flow
-from langchain_r2.ledger import Budget
 from langchain_r2.parsing import parse_answer, resolve
 from langchain_r2.pool import ModelPool
 from langchain_r2.prompts import prompts_for
-from langchain_r2.routers.base import AllocatorInput, AllocatorOutput, FlowRunnable
+from langchain_r2.routers.base import AllocatorInput, AllocatorOutput, FlowRunnable, budget_of
 from langchain_r2.transport import Call, Transport
 from langchain_r2.types import Allocation, Attempt, Group, Reason
 
@@ -62,7 +61,7 @@ class CalibratedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
 
     def flow(self, value: AllocatorInput, config: RunnableConfig) -> Flow[AllocatorOutput]:
         """Judge every subtask; where money or the model fails, the default route is taken."""
-        budget = Budget(value.get("budget_usd"))
+        budget = budget_of(value)
         attempts: list[Attempt] = []
         models: dict[str, str] = {}
         reasons: dict[str, Reason] = {}

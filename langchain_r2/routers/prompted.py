@@ -23,6 +23,7 @@ from langchain_r2.routers.base import (
     DecomposerInput,
     DecomposerOutput,
     FlowRunnable,
+    budget_of,
     checked_query,
     whole_query_plan,
 )
@@ -75,7 +76,7 @@ class PromptedDecomposer(FlowRunnable[DecomposerInput, DecomposerOutput]):
             BudgetError: The budget cannot pay for the first plan.
         """
         query = checked_query(value)
-        budget = Budget(value.get("budget_usd"))
+        budget = budget_of(value)
         attempts: list[Attempt] = []
         rejected: list[str] = []
         usable: dict[tuple[str, ...], tuple[float, ParsedPlan, float | None]] = {}
@@ -209,7 +210,7 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         # Lines are numbered 1, 2, ... in the prompt, whatever the subtasks' ids are.
         numbers = {str(i): s["id"] for i, s in enumerate(subtasks, 1)}
         by_alias = {c.alias: self.pool.models[c.rank - 1].name for c in cards}
-        budget = Budget(value.get("budget_usd"))
+        budget = budget_of(value)
         attempts: list[Attempt] = []
         models: dict[str, str] = {}
         note: str | None = None
