@@ -189,6 +189,9 @@ class DeadlineError(ModelCallError, TimeoutError):
 class LostReplyError(ModelCallError):
     """A call that was sent by a process that died before it had the reply: it may have been billed."""
 
+    may_pass = True
+    may_be_billed = True
+
 
 class LedgerError(R2Error):
     """The call ledger could not be read or written, so nothing was sent, or nothing shown."""

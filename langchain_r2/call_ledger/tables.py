@@ -97,8 +97,16 @@ def insert(db: sqlite3.Connection, entry: CallEntry) -> None:
 
 def settle(db: sqlite3.Connection, entry: CallEntry) -> None:
     """Write down how a try ended."""
-    values = (entry.state, entry.cost_usd, entry.tokens, _json(entry.reply), _json(entry.attempt), entry.error)
-    columns = "state = ?, cost_usd = ?, tokens = ?, reply = ?, attempt = ?, error = ?, ended_at = ?"
+    values = (
+        entry.state,
+        entry.cost_usd,
+        entry.tokens,
+        _json(entry.reply),
+        _json(entry.attempt),
+        entry.error,
+        entry.last,
+    )
+    columns = "state = ?, cost_usd = ?, tokens = ?, reply = ?, attempt = ?, error = ?, last = ?, ended_at = ?"
     db.execute(f"UPDATE calls SET {columns} WHERE {_NAMED}", (*values, time.time(), *entry.name))  # noqa: S608
 
 

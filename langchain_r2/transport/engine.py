@@ -177,7 +177,8 @@ class Transport:
             row = attempt_row(
                 call, this.message, this.reply, this.error, bounds=believed, reservation=held, wall_s=wall_s
             )
-            call.budget.settle(held, row["cost_usd"], _tokens(this, believed))
+            tokens = _tokens(this, believed)
+            call.budget.settle(held, row["cost_usd"], tokens)
             settled = True
         finally:
             if not settled:  # cancelled, or raised through: nothing stays reserved
@@ -185,7 +186,7 @@ class Transport:
             if this.permit is not None:
                 gate.breaker.leave(this.permit, this.error, ended=settled)
         if journal is not None:
-            yield from journal.settled(this.reply, this.error, row)
+            yield from journal.settled(this.reply, this.error, row, tokens)
         return this.reply, this.error, row
 
     def _send(

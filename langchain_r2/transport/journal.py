@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from langchain_r2 import errors
 from langchain_r2.call_ledger import CallEntry, CallLedgerStore, committed
-from langchain_r2.errors import LostReplyError, ModelCallError, UnreachableError
+from langchain_r2.errors import LostReplyError, ModelCallError
 from langchain_r2.flow import POLL_S, Flow, Sleep
 from langchain_r2.transport.bounds import worst_input_tokens
 from langchain_r2.transport.call import Call, Outcome, Reply
@@ -43,9 +43,7 @@ class Journal:
         if last.state == "done" and reply is not None:
             return Outcome(_reply(reply), None, self.attempts)
         self.error = _error(last)
-        # Of what went wrong, only a failed connection and a lost reply are worth another try.
-        over = last.last or not isinstance(self.error, (UnreachableError, LostReplyError))
-        return Outcome(None, self.error, self.attempts) if over else None
+        return Outcome(None, self.error, self.attempts) if last.last else None
 
     def sending(self, worst_usd: float | None) -> Flow[None]:
         """Write a try down that is about to be sent, and what it costs at most."""
@@ -61,17 +59,20 @@ class Journal:
             if not written:  # cancelled meanwhile
                 self._store.withdraw(entry)
 
-    def settled(self, reply: Reply | None, error: ModelCallError | None, attempt: Attempt) -> Flow[None]:
+    def settled(
+        self, reply: Reply | None, error: ModelCallError | None, attempt: Attempt, tokens: int | None
+    ) -> Flow[None]:
         """Write down how the try ended, and wait for it: nobody sees a reply before."""
         if self._entry is None:
             return  # it was not sent
         ended = self._entry._replace(
             state="failed" if reply is None else "done",
             cost_usd=attempt["cost_usd"],
-            tokens=attempt["input_tokens"] + attempt["output_tokens"] if reply else None,
+            tokens=tokens,
             reply=None if reply is None else reply._asdict(),
             attempt=dict(attempt),
             error=None if error is None else str(error),
+            last=error is not None and not error.may_pass,
         )
         self._entry = None
         yield from committed(self._store.settle, ended)

@@ -30,12 +30,12 @@ def _commit_before_use() -> None:
     """Replies are handed on at once, and written down a little later."""
     settle = Journal.settled
 
-    def settled(self: Journal, reply: Any, error: Any, attempt: Any) -> Any:
+    def settled(self: Journal, *arguments: Any) -> Any:
         late, self._entry = copy.copy(self), None
-        threading.Timer(0.05, lambda: run(settle(late, reply, error, attempt))).start()
+        threading.Timer(0.05, lambda: run(settle(late, *arguments))).start()
         yield from ()
 
-    Journal.settled = settled  # type: ignore[method-assign]
+    Journal.settled = settled  # type: ignore[method-assign, assignment]
 
 
 def _checkpoint_rule() -> None:
