@@ -21,8 +21,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models are so small that th
 from tests.scoreboard import table
 from tests.scoreboard.row import OURS, STOCK, Outcome, Row, rows
 
-Emit = Callable[[dict[str, Any]], None]
-
 
 def main() -> int:
     """Run the rows that are named, or all."""
@@ -38,9 +36,7 @@ def main() -> int:
     if options.read:
         lines = table.read(options.read)
     else:
-        lines = list(_outcomes(chosen, options))
-        if options.out:
-            options.out.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        lines = list(_kept(_outcomes(chosen, options), options.out))
     print("\n" + table.text(table.cells(lines, found)))
     if options.markdown:
         table.write(options.markdown, table.markdown(lines, found))
@@ -73,6 +69,16 @@ def _outcomes(chosen: Mapping[str, Row], options: argparse.Namespace) -> Iterato
             yield from _column(row, OURS, row.run(options.quick))
         if options.stock and row.stock is not None:
             yield from _column(row, STOCK, row.stock(options.quick))
+
+
+def _kept(lines: Iterable[dict[str, Any]], out: Path | None) -> Iterator[dict[str, Any]]:
+    """The same lines, each written to the file when it is there."""
+    with out.open("w", encoding="utf-8") if out else nullcontext() as file:
+        for line in lines:
+            if file is not None:
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+            yield line
 
 
 def _column(row: Row, column: str, outcomes: Iterable[Outcome]) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from tests.scoreboard.fault_server import (
     DONE,
+    SLICE,
     Exchange,
     Play,
     answer_to,
@@ -24,6 +25,7 @@ from tests.scoreboard.fault_server import (
 
 HANG_S: Final = 60.0
 """Longer than any scenario waits."""
+TRICKLE_S: Final = 15.0
 BIG_BYTES: Final = 30 * 1024 * 1024
 WRONG: Final = "answer: wrong"
 """What nobody may accept."""
@@ -135,8 +137,11 @@ async def short_body(exchange: Exchange) -> None:
 
 async def big(exchange: Exchange) -> None:
     """30 MB of text."""
-    content = json.dumps(completion(exchange, "x" * BIG_BYTES)).encode()
-    await exchange.send(head(length=len(content)) + content)
+    before, after = json.dumps(completion(exchange, "here")).encode().split(b"here")
+    await exchange.send(head(length=len(before) + BIG_BYTES + len(after)) + before)
+    for _ in range(BIG_BYTES // SLICE):
+        await exchange.send(b"x" * SLICE)
+    await exchange.send(after)
 
 
 async def redirect(exchange: Exchange) -> None:
@@ -165,10 +170,10 @@ def streamed(rows: Iterable[int | bytes], then: Literal["reset", "close", "hang"
 
 
 async def stream_trickle(exchange: Exchange) -> None:
-    """An event every 50 ms, without end."""
+    """An event every 50 ms: far past any deadline."""
     first, word = events(exchange, answer_to(exchange))[:2]
     await exchange.send(head(kind="text/event-stream") + chunk(first))
-    for _ in range(int(HANG_S / 0.05)):
+    for _ in range(int(TRICKLE_S / 0.05)):
         await exchange.send(chunk(word))
         await asyncio.sleep(0.05)
 
