@@ -33,10 +33,7 @@ def main() -> int:
     chosen = {id_: found[id_] for id_ in options.rows or found}
     if options.check_protections:
         return _check_protections(chosen)
-    if options.read:
-        lines = table.read(options.read)
-    else:
-        lines = list(_kept(_outcomes(chosen, options), options.out))
+    lines = table.read(options.read) if options.read else list(_kept(_outcomes(chosen, options), options.out))
     print("\n" + table.text(table.cells(lines, found)))
     if options.markdown:
         table.write(options.markdown, table.markdown(lines, found))

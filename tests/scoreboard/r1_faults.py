@@ -4,14 +4,14 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, Final, Literal
 from unittest.mock import patch
 
-from langchain_r2 import R2Context, errors
+from langchain_r2 import R2Context, bounded_http, errors
 from langchain_r2.ledger import bill
-from langchain_r2.transport import Transport
+from langchain_r2.transport import Reply, Transport, engine
 from tests.scoreboard.fault_server import Exchange, FaultServer
 from tests.scoreboard.faults import FAULTS, Fault
 from tests.scoreboard.graphs import Mode, ask, graph_of, spec
@@ -26,6 +26,8 @@ CAP_BYTES: Final = 16 * 1024 * 1024
 """Most that a client may take of a reply: twice the cap, for what the system keeps on the way."""
 _QUICK: Final = ("429 Retry-After ms", "500", "401", "RST in body", "HTML with 200", "choices null", "empty content")
 _QUICK_MORE: Final = (
+    "30 MB",
+    "307 to another origin",
     "usage negative",
     "trickle",
     "stream closed",
@@ -48,6 +50,13 @@ def run(quick: bool) -> Iterator[Outcome]:
 
 
 def _both_ways(server: FaultServer, layout: tuple[Fault, Endpoints]) -> list[Outcome]:
+    outcomes = _tried(server, layout)
+    if any(set(o.details.get("why", [])) & {"past the deadline", "waited too long"} for o in outcomes):
+        outcomes = _tried(server, layout)  # other programs of the machine may have held it up
+    return outcomes
+
+
+def _tried(server: FaultServer, layout: tuple[Fault, Endpoints]) -> list[Outcome]:
     fault, endpoints = layout
     modes: tuple[Mode, Mode] = ("sync streamed", "async streamed") if fault.streamed else ("sync", "async")
     try:
@@ -134,12 +143,65 @@ def one_try() -> AbstractContextManager[Any]:
     return patch.object(Transport, "__init__", lambda self, **options: real(self, **{**options, "max_tries": 1}))
 
 
+def replies_unseen() -> AbstractContextManager[Any]:
+    """Every reply is taken as it is."""
+
+    def read_reply(message: Any, *_: Any, **__: Any) -> Reply:
+        return Reply(str(message.text), "stop", None, ())
+
+    return patch.object(engine, "read_reply", read_reply)
+
+
+def impatience() -> AbstractContextManager[Any]:
+    """What an endpoint asks to wait for is not obeyed."""
+    return patch.object(engine, "pause_s", lambda *_: 0.01)
+
+
+def optimism() -> AbstractContextManager[Any]:
+    """What may have been billed, but was not seen, costs nothing."""
+    return patch.object(errors.ModelCallError, "may_be_billed", property(lambda _: False, lambda *_: None))
+
+
+def all_may_pass() -> AbstractContextManager[Any]:
+    """Every error is thought to pass."""
+    return patch.object(errors.ModelCallError, "may_pass", property(lambda _: True, lambda *_: None))
+
+
+def no_cap() -> AbstractContextManager[Any]:
+    """Replies of any size are read."""
+    return patch.object(bounded_http.bounded_clients, "__defaults__", (2**62,))
+
+
+def any_origin() -> Iterator[None]:
+    """Redirects are followed."""
+    real = bounded_http.bounded_clients
+
+    def clients() -> bounded_http.Clients:
+        made = real()
+        made.sync.follow_redirects = made.asynchronous.follow_redirects = True
+        return made
+
+    with (
+        patch.object(bounded_http, "bounded_clients", clients),
+        patch.object(bounded_http.Origin, "check", lambda *_: None),
+    ):
+        yield
+
+
 ROW: Final = Row(
     id=ID,
     title="fault matrix: 45 faults, sync and async, one endpoint and a healthy second",
     criterion="right answer or typed error; nothing malformed accepted; at most 3 requests a call; Retry-After kept, "
     "at most 1.25 times it; bill not below the server's; no difference between sync and async",
     run=run,
-    protections={"retries": one_try},
+    protections={
+        "retries": one_try,
+        "a look at replies": replies_unseen,
+        "Retry-After": impatience,
+        "error classes": all_may_pass,
+        "bounds for unknown costs": optimism,
+        "the cap": no_cap,
+        "the configured origin": contextmanager(any_origin),
+    },
     stock=stock_faults,
 )

@@ -128,7 +128,7 @@ def stock(quick: bool) -> Iterator[Outcome]:
 
 def retries_of_clients() -> AbstractContextManager[Any]:
     """Chat models keep the retries of their own."""
-    return patch.object(pool, "without_retries", lambda model: model)
+    return patch.object(pool, "under_transport", lambda model: model)
 
 
 ROW: Final = Row(

@@ -16,7 +16,7 @@ from langchain_r2.transport import Transport
 from tests.scoreboard.fault_server import FaultServer, Play, healthy
 from tests.scoreboard.faults import body_hang, header_hang, status, stream_trickle, streamed, trickle
 from tests.scoreboard.graphs import Mode, ask, graph_of, spec
-from tests.scoreboard.row import Outcome, Row, guarded, judged
+from tests.scoreboard.row import Outcome, Row, guarded, judged, looked_again
 from tests.scoreboard.stock import stock_model
 
 ID: Final = "R3"
@@ -60,7 +60,8 @@ def run(quick: bool) -> Iterator[Outcome]:
 
 def _guarded(server: FaultServer, layout: tuple[Slow, str]) -> Outcome:
     case, way = layout
-    return guarded(ID, f"{case.name}, {way}", partial(_timed, server, case, way))
+    work = partial(_timed, server, case, way)
+    return guarded(ID, f"{case.name}, {way}", lambda: looked_again(work, ["past the deadline", "a request runs on"]))
 
 
 def _timed(server: FaultServer, case: Slow, way: str) -> Outcome:

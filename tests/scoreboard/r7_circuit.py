@@ -10,14 +10,13 @@ from functools import partial
 from typing import Any, Final, Literal
 from unittest.mock import patch
 
-from langchain_r2.transport.breaker import Breaker, Permit
-
 from langchain_r2.flow import arun, run
 from langchain_r2.ledger import Budget
 from langchain_r2.pool import ModelSpec
 from langchain_r2.prompts import Prompt
 from langchain_r2.transport import Call, Transport, engine
 from langchain_r2.transport import Outcome as CallOutcome
+from langchain_r2.transport.breaker import Breaker, Permit
 from tests.scoreboard.fault_server import Exchange, FaultServer, Play, slow
 from tests.scoreboard.faults import status
 from tests.scoreboard.graphs import spec
@@ -75,18 +74,24 @@ class Scene:
         """Calls in turn, sync or async or alternating."""
         ways = {"threads": [False], "tasks": [True], "both": [False, True]}[self.way]
         turns = itertools.islice(itertools.cycle(ways), times)
-        return [asyncio.run(arun(self.call())) if on_loop else run(self.call()) for on_loop in turns]
+
+        def one(on_loop: bool) -> CallOutcome:
+            outcome: CallOutcome = asyncio.run(arun(self.call())) if on_loop else run(self.call())
+            return outcome
+
+        return [one(on_loop) for on_loop in turns]
 
     def at_once(self, times: int) -> list[CallOutcome]:
         """Calls at the same time."""
         on_loop = {"threads": 0, "tasks": times, "both": times // 2}[self.way]
 
         async def tasks() -> list[CallOutcome]:
-            return await asyncio.gather(*(arun(self.call()) for _ in range(on_loop)))
+            return list(await asyncio.gather(*(arun(self.call()) for _ in range(on_loop))))
 
         with ThreadPoolExecutor(times) as threads:
             futures = [threads.submit(run, self.call()) for _ in range(times - on_loop)]
-            return [*asyncio.run(tasks()), *(future.result() for future in futures)]
+            found: list[CallOutcome] = asyncio.run(tasks())
+            return [*found, *(future.result() for future in futures)]
 
     def open(self, **headers: str) -> None:
         """Fail until the circuit is open."""
@@ -181,16 +186,18 @@ CASES: Final[dict[str, Callable[[Scene], dict[str, bool]]]] = {
 
 def run_row(quick: bool) -> Iterator[Outcome]:
     """All cases, thresholds and ways."""
-    layouts = list(itertools.product(CASES, THRESHOLDS, WAYS))
+    layouts: list[tuple[str, int, Way]] = list(itertools.product(CASES, THRESHOLDS, WAYS))
+    if quick:
+        layouts = [(case, 5, "both") for case in CASES]
     with FaultServer() as server:
-        for case, threshold, way in [(c, 5, "both") for c in CASES] if quick else layouts:
+        for case, threshold, way in layouts:
             scenario = f"{case}, threshold {threshold}, {way}"
             yield guarded(ID, scenario, partial(_tried, server, scenario, case, threshold, way))
 
 
 def _tried(server: FaultServer, scenario: str, case: str, threshold: int, way: Way) -> Outcome:
     clock = Clock()
-    with patch.object(engine, "Breaker", partial(engine.Breaker, clock=clock)):
+    with patch.object(engine, "Breaker", partial(Breaker, clock=clock)):
         scene = Scene(server, clock, threshold, way)
         wrong = CASES[case](scene)
     return judged(ID, scenario, wrong, requests=len(scene.requests))
