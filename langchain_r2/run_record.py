@@ -5,6 +5,7 @@ import json
 import math
 import os
 import stat
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, cast
 from langchain_r2.errors import BadValueError
 from langchain_r2.ledger import bill
 from langchain_r2.scrubbing import scrubbed
-from langchain_r2.types import RunRecord
+from langchain_r2.types import RunRecord, SubtaskResult
 
 _NO_FSYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EROFS})
 """What a pipe or a terminal answers: there is no disk to wait for."""
@@ -40,6 +41,11 @@ def run_record(state: Mapping[str, Any], *, id: str, wall_s: float) -> RunRecord
         cost_by_role=total.by_role,
         cost_by_model=total.by_model,
         wall_s=wall_s,
+        started_at=time.time() - wall_s,
+        plan_confidence=state["plan"]["confidence"],
+        plan_rejected=state["plan"]["rejected"],
+        allocation=state["allocation"],
+        results=[without_attempts(result) for result in state["results"]],
     )
 
 
@@ -57,7 +63,15 @@ def failed_record(query: str, error: Exception, *, id: str, wall_s: float) -> Ru
         cost_by_role={},
         cost_by_model={},
         wall_s=wall_s,
+        started_at=time.time() - wall_s,
     )
+
+
+def without_attempts(result: SubtaskResult) -> SubtaskResult:
+    """How a subtask ended, for where its attempts are kept beside it."""
+    bare = result.copy()
+    bare["attempts"] = []
+    return bare
 
 
 def answered(record: RunRecord) -> bool:

@@ -11,6 +11,7 @@ from langchain_r2.types import (
     Attempt,
     Direction,
     ModelRecord,
+    Move,
     Plan,
     Reason,
     Status,
@@ -118,6 +119,7 @@ class SubtaskState(TypedDict):
     lowered: bool
     """Whether it was reallocated downward: never twice."""
     attempts: list[Attempt]
+    moves: NotRequired[list[Move]]
     verdict: Verdict | None
     evidence: Evidence
     subplan: Plan | None
@@ -136,6 +138,7 @@ class SubtaskUpdate(TypedDict, total=False):
     tries: int
     lowered: bool
     attempts: list[Attempt]
+    moves: list[Move]
     verdict: Verdict | None
     evidence: Evidence
     subplan: Plan | None

@@ -93,6 +93,12 @@ class Attempt(TypedDict):
     error_type: str | None
     answer: str | None
     """The reply's text, or for an executor the answer taken from it."""
+    started_at: NotRequired[float]
+    """When it was sent, in seconds since 1970; absent where that was lost, and in old records."""
+    verdict: NotRequired["Verdict"]
+    """What was thought of its answer; absent for other roles than the executor, and for a try that was made again."""
+    prompt: NotRequired[str]
+    """What was sent, without keys; only in records of runs that kept their prompts."""
 
 
 class Allocation(TypedDict):
@@ -113,6 +119,27 @@ class Verdict(TypedDict):
     reason: Reason
 
 
+MoveKind = Literal["upward", "downward", "replan", "not_replanned"]
+"""``not_replanned``: a sub-plan was asked for, and it was not worth running."""
+
+
+class Move(TypedDict):
+    """A change of a subtask's model or plan, or one that was thought of and left."""
+
+    kind: MoveKind
+    subtask_id: str
+    model: str
+    """The model that it had."""
+    to: str | None
+    """The model that it got; None where that is for a sub-plan to say."""
+    reason: str
+    """A :data:`Reason`; of ``not_replanned``: ``not_split`` or ``improbable``."""
+    confidence: float | None
+    """Of the answer before; None where there was none."""
+    at: float
+    """When, in seconds since 1970."""
+
+
 class SubtaskResult(TypedDict):
     """How a subtask ended."""
 
@@ -128,6 +155,10 @@ class SubtaskResult(TypedDict):
     attempts: list[Attempt]
     parts: list[Subtask]
     """The sub-plan that was run in its place; empty where there was none."""
+    part_results: NotRequired[list["SubtaskResult"]]
+    """How its subtasks ended, without their attempts: those are among the whole's."""
+    moves: NotRequired[list[Move]]
+    """What changed on the way, in order; for its parts, see theirs."""
 
 
 class ModelRecord(TypedDict):
@@ -152,3 +183,11 @@ class RunRecord(TypedDict):
     cost_by_role: dict[str, float | None]
     cost_by_model: dict[str, float | None]
     wall_s: float
+    started_at: NotRequired[float]
+    """When the run began, in seconds since 1970. This and what follows is not in old records."""
+    plan_confidence: NotRequired[float | None]
+    plan_rejected: NotRequired[list[str]]
+    """Why earlier plans were rejected."""
+    allocation: NotRequired[Allocation]
+    results: NotRequired[list[SubtaskResult]]
+    """How the subtasks ended, without their attempts: those are the record's."""

@@ -1,5 +1,6 @@
 """What nodes share: their dependencies, what a subtask run carries along, and how a flow becomes a node."""
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,7 +19,7 @@ from langchain_r2.pool import ModelPool
 from langchain_r2.routers.base import Allocator, Decomposer
 from langchain_r2.state import R2State, SubtaskState
 from langchain_r2.transport import Transport
-from langchain_r2.types import AggregationMode, Attempt
+from langchain_r2.types import AggregationMode, Attempt, Move, MoveKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +97,21 @@ class Node(RunnableLambda[Any, Any]):
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401, ARG002
         """Run on the event loop."""
         return await self._acall(input, config or RunnableConfig())
+
+
+def with_move(state: SubtaskState, kind: MoveKind, to: str | None, reason: str) -> list[Move]:
+    """A subtask's moves with one more, made now."""
+    tries = [a for a in state["attempts"] if a["role"] == "executor"]
+    move = Move(
+        kind=kind,
+        subtask_id=state["id"],
+        model=state["model"],
+        to=to,
+        reason=reason,
+        confidence=tries[-1]["confidence"] if tries else None,
+        at=time.time(),
+    )
+    return [*state.get("moves", []), move]
 
 
 def limits_of(runtime: Runtime[Any]) -> R2Context:

@@ -48,6 +48,7 @@ def execute_subtask_node(needs: Dependencies) -> Node:
         verdict = judge(
             outcome, reading, needs.confidence, state["model"], state["kind"], threshold=context.limits.threshold
         )
+        outcome.attempts[-1]["verdict"] = verdict
         evidence = with_options(state, outcome.attempts[-1], needs.pool, context)
         for row in (*outcome.attempts, *asked):
             context.emit({"event": "attempt", "attempt": row, "verdict": verdict})

@@ -11,6 +11,7 @@ from langchain_r2 import records
 from langchain_r2.flow import Flow, Gather, Invoke
 from langchain_r2.nodes.base import Dependencies, SubtaskContext, asked_text
 from langchain_r2.parsing import ancestors, references, resolve
+from langchain_r2.run_record import without_attempts
 from langchain_r2.state import Evidence, SubtaskState
 from langchain_r2.transport import expected_usd
 from langchain_r2.types import Allocation, Attempt, Plan, Reason, Subtask, SubtaskResult, Verdict
@@ -128,6 +129,8 @@ class PlanRun:
             verdict=bad or last["verdict"],
             attempts=[*final["attempts"], *below],
             parts=subplan["subtasks"],
+            part_results=[without_attempts(r) for r in results.values()],
+            moves=final.get("moves", []),
         )
 
     def _levels(self) -> Flow[dict[str, SubtaskResult]]:
@@ -186,4 +189,5 @@ def _result(final: SubtaskState) -> SubtaskResult:
         verdict=verdict,
         attempts=final["attempts"],
         parts=[],
+        moves=final.get("moves", []),
     )

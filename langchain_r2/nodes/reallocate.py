@@ -5,7 +5,7 @@ from langgraph.runtime import Runtime
 
 from langchain_r2.edges import downward_reason
 from langchain_r2.flow import Flow
-from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext
+from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, with_move
 from langchain_r2.state import SubtaskState, SubtaskUpdate
 from langchain_r2.types import Direction, Reason
 
@@ -21,7 +21,8 @@ def reallocate_downward_node(needs: Dependencies) -> Node:
         reason = downward_reason(state) or "record"
         model = needs.pool.down(state["model"], needs.floor) or state["model"]
         _tell(runtime, state, model, "downward", reason)
-        return SubtaskUpdate(model=model, direction="downward", reason=reason, lowered=True)
+        moves = with_move(state, "downward", model, reason)
+        return SubtaskUpdate(model=model, direction="downward", reason=reason, lowered=True, moves=moves)
 
     return Node(reallocate_downward, "reallocate_downward")
 
@@ -38,7 +39,8 @@ def reallocate_upward_node(needs: Dependencies) -> Node:
         reason: Reason = verdict["reason"] if verdict else "low_confidence"
         model = needs.pool.up(state["model"]) or state["model"]
         _tell(runtime, state, model, "upward", reason)
-        return SubtaskUpdate(model=model, direction="upward", reason=reason, verdict=None)
+        moves = with_move(state, "upward", model, reason)
+        return SubtaskUpdate(model=model, direction="upward", reason=reason, verdict=None, moves=moves)
 
     return Node(reallocate_upward, "reallocate_upward")
 

@@ -1,5 +1,6 @@
 """A reply taken apart, judged whole and sane, and written down as an attempt."""
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -117,4 +118,5 @@ def attempt_row(
         wall_s=wall_s,
         error_type=type(error).__name__ if error else None,
         answer=reply.text if reply else None,
+        started_at=time.time() - wall_s,
     )

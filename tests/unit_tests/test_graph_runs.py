@@ -25,7 +25,9 @@ def echo(prompt: str) -> Any:
 def timeless(output: Any) -> Any:
     rows = [*output["attempts"], *(a for r in output["results"] for a in r["attempts"])]
     for row in rows:
-        row["wall_s"] = 0.0
+        row["wall_s"] = row["started_at"] = 0.0
+    for move in (m for r in output["results"] for m in r["moves"]):
+        move["at"] = 0.0
     return {**output, "run_id": "", "messages": [(m.type, m.text) for m in output["messages"]]}
 
 

@@ -3,11 +3,13 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from langchain_r2 import ConfigurationError, create_r2_graph
+from langchain_r2 import ConfigurationError, R2Context, create_r2_graph
 from langchain_r2.ledger import bill
 from langchain_r2.routers.baselines import FixedAllocator
 from langchain_r2.routers.prompted import PromptedDecomposer
@@ -20,13 +22,13 @@ from langchain_r2.run_record import (
     run_record,
     to_json,
 )
-from langchain_r2.testing import scripted_pool
+from langchain_r2.testing import ScriptedChatModel, scripted_message, scripted_pool
 from langchain_r2.types import RunRecord
 
 
 def record(id_: str = "1", **changes: object) -> RunRecord:
     made = failed_record("why?", ValueError("no"), id=id_, wall_s=0.5)
-    return {**made, **changes}  # type: ignore[typeddict-item]
+    return {**made, "started_at": 0.0, **changes}  # type: ignore[typeddict-item]
 
 
 def write(path: Path, *records: RunRecord) -> bytes:
@@ -58,7 +60,49 @@ def test_a_record_of_a_run_has_its_plan_and_its_bill() -> None:
     assert set(made["cost_by_model"]) == {"m1"}
     assert answered(made)
     assert json.loads(to_json(made)) == made
-    assert made.keys() == RunRecord.__required_keys__
+    assert made.keys() == RunRecord.__annotations__.keys()
+    assert [(r["answer"], r["verdict"], r["attempts"]) for r in made["results"]] == [
+        ("9", {"accepted": True, "reason": "confident"}, []),
+        ("9", {"accepted": True, "reason": "confident"}, []),
+    ]
+    assert made["allocation"]["reasons"] == {"1": "allocated", "2": "allocated"}
+    assert all(a["answer"] for a in made["attempts"])
+    assert len(state["results"][0]["attempts"]) == 1  # the run's own state is as it was
+
+
+def test_a_record_tells_when_each_attempt_was_sent(make: Any, says: Any) -> None:
+    model = ScriptedChatModel(script=["answer: 1", "answer: 2"], delay_s=0.02)
+    graph, before = make(model, plan="1: a\n2: then #1").graph, time.time()
+    state = graph.invoke({"query": "q"})
+    made = run_record(state, id="q", wall_s=time.time() - before)
+    first, second = (a for a in made["attempts"] if a["role"] == "executor")
+    assert made["started_at"] == pytest.approx(before, abs=0.01)
+    assert made["started_at"] <= first["started_at"] + 0.01
+    assert first["started_at"] + first["wall_s"] <= second["started_at"] + 0.001
+    assert (first["verdict"], second["verdict"]) == ({"accepted": True, "reason": "confident"},) * 2
+
+
+def test_a_record_tells_what_was_moved_where_and_why(make: Any) -> None:
+    """A step up, a replan two levels deep, and a sub-plan that was asked for and left."""
+
+    def sure_of_parts(prompt: str) -> Any:
+        hard = "hard" in prompt.rsplit("Your subtask: ", 1)[-1]
+        return scripted_message("answer: x", prompt, 0.1 if hard else 1.0)
+
+    replans = {"hard too": "1: #query", "hard": "1: part a\n2: hard too"}
+    plan = {"plan": "1: hard", "replans": replans, "prices": (1.0, 1000.0)}
+    made = make(sure_of_parts, lambda p: scripted_message("answer: y", p, 0.9), **plan)
+    row = run_record(made.graph.invoke({"query": "q"}, context=R2Context(max_replans=2)), id="q", wall_s=1.0)
+    whole = row["results"][0]
+    part = whole["part_results"][1]
+    assert [(m["kind"], m["subtask_id"], m["reason"], round(m["confidence"] or 0, 3)) for m in whole["moves"]] == [
+        ("replan", "1", "low_confidence", 0.1)
+    ]
+    assert [(m["kind"], m["subtask_id"], m["model"], m["to"], m["reason"]) for m in part["moves"]] == [
+        ("not_replanned", "1.2", "m1", None, "not_split"),
+        ("upward", "1.2", "m1", "m2", "low_confidence"),
+    ]
+    assert (part["answer"], part["model"], part["attempts"]) == ("y", "m2", [])
 
 
 def test_a_failed_run_has_no_answer_and_an_unknown_cost() -> None:
@@ -67,7 +111,7 @@ def test_a_failed_run_has_no_answer_and_an_unknown_cost() -> None:
     assert made["error"] == "ValueError: no"
     assert made["cost_usd"] is None
     assert not answered(made)
-    assert made.keys() == RunRecord.__required_keys__
+    assert made.keys() == RunRecord.__required_keys__ | {"started_at"}
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def test_a_reply_becomes_a_row(drive: Any) -> None:
     assert outcome.reply.text == "three words here"
     (row,) = outcome.attempts
     assert row.pop("wall_s") >= 0
+    assert row.pop("started_at") > 0
     assert row == {
         "subtask_id": "7", "role": "executor", "model": "m", "group": None, "direction": "upward", "reason": "refused",
         "confidence": None, "input_tokens": 2, "cached_input_tokens": 0, "output_tokens": 3,
