@@ -39,6 +39,7 @@ def without_keys(config: RunnableConfig | None, *parts: str) -> RunnableConfig |
 def discreet(saver: BaseCheckpointSaver[Any]) -> BaseCheckpointSaver[Any]:
     """A shallow copy of a checkpointer that keeps no keys of a run's config."""
     clone = copy.copy(saver)  # connections, locks and stored values are shared
+    # Its bound methods keep the original alive: some close their connection when nobody has them any more.
     vars(clone).update(put=_discreet_put(saver.put), aput=_discreet_put(saver.aput))
     return clone
 

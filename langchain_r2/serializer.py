@@ -145,6 +145,7 @@ def hardened(saver: Saver, name: str) -> Saver:
         return saver
     clone = copy.copy(saver)  # as LangGraph does: connections, locks and stored values are shared
     clone.serde = strict
+    vars(clone)["_original"] = saver  # some close their connection when nobody has them any more
     return clone
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import BaseMessage
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
 from langchain_r2.embedded.engine import Llama
 from langchain_r2.errors import BadValueError
 from langchain_r2.in_process import InProcessChatModel, Request, Written
+from langchain_r2.weights import ADAPTER, MODEL, check_folder
 
 
 class EmbeddedEngine:
@@ -58,8 +60,19 @@ class EmbeddedChatModel(InProcessChatModel):
         return {"folder": str(self.folder), "adapter": str(self.adapter), "temperature": self.temperature}
 
     def load(self) -> EmbeddedEngine:
-        """Load the model."""
-        return EmbeddedEngine(self.folder, self.tokenizer_file, self.adapter)
+        """Load the model.
+
+        Raises:
+            BadValueError: A folder has no weights as safetensors, or what it has is damaged.
+        """
+        check_folder(self.folder, MODEL)
+        if self.adapter is not None:
+            check_folder(self.adapter, ADAPTER)
+        try:
+            return EmbeddedEngine(self.folder, self.tokenizer_file, self.adapter)
+        except SafetensorError as error:
+            hint = f"Get them anew ({error})."
+            raise BadValueError("weights", str(self.folder), "whole safetensors files", hint) from error
 
     def get_num_tokens(self, text: str) -> int:
         """Tokens of a text."""

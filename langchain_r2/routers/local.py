@@ -5,13 +5,16 @@ Needs the extra ``local``. The shipped embedded router runs without it, in numpy
 
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import BaseMessage
+from safetensors import SafetensorError
 
 from langchain_r2.errors import BadValueError, MissingExtraError
 from langchain_r2.in_process import Engine, InProcessChatModel, Request, Written
 from langchain_r2.pool import ModelSpec, Price, PromptStyle
+from langchain_r2.weights import ADAPTER, check_folder
 
 
 class LocalChatModel(InProcessChatModel):
@@ -87,6 +90,16 @@ def local_spec(
     )
 
 
+def _check_adapter(adapter: str) -> None:
+    """Refuse an adapter whose weights are a pickle, which peft would take where there is nothing else."""
+    from huggingface_hub import hf_hub_download
+
+    if Path(adapter).is_dir():
+        check_folder(Path(adapter), ADAPTER)
+    else:  # an id: raises where there is no such file, else peft finds it in the cache
+        hf_hub_download(adapter, ADAPTER)
+
+
 class TransformersEngine:
     """A transformers model with its tokenizer."""
 
@@ -98,10 +111,11 @@ class TransformersEngine:
         try:
             # Their types follow from the files, not from these calls.
             self._tokenizer: Any = AutoTokenizer.from_pretrained(model.tokenizer_path or model.path)
-            loaded: Any = AutoModelForCausalLM.from_pretrained(model.path, dtype=model.dtype)
+            loaded: Any = AutoModelForCausalLM.from_pretrained(model.path, dtype=model.dtype, use_safetensors=True)
             if model.adapter is not None:
+                _check_adapter(model.adapter)
                 loaded = PeftModel.from_pretrained(loaded, model.adapter)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             hint = "Give a folder with config.json and model.safetensors, or an id that can be downloaded."
             raise BadValueError(
                 "path of the local model", (model.path, model.adapter), hint=f"{hint} ({error})"

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import gc
 import pickle
 import sqlite3
 import uuid
@@ -152,3 +153,12 @@ def test_a_forged_row_in_the_database_of_a_graph_runs_nothing(make: Any, tmp_pat
         with pytest.raises(CheckpointError, match=r"os\.system"):
             graph.get_state(THREAD)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_cache_that_nobody_else_holds_stays_open(make: Any, tmp_path: Path) -> None:
+    from langgraph.cache.sqlite import SqliteCache
+
+    cache = make("answer: a", cache=SqliteCache(path=str(tmp_path / "cache.db"))).graph.cache
+    gc.collect()
+    cache.set({(("n",), "k"): ({"a": 1}, None)})
+    assert cache.get([(("n",), "k")]) == {(("n",), "k"): {"a": 1}}

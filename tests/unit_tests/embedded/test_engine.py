@@ -1,6 +1,7 @@
 """The numpy engine against transformers and peft, on the same weights."""
 
 import json
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -166,6 +167,23 @@ def test_stop_words_cut_the_reply(home: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_path_without_a_model_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(BadValueError, match=r"config\.json"):
         LocalChatModel(path=str(tmp_path / "none")).load()
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors"])
+def test_weights_that_are_a_pickle_are_refused(tmp_path: Path, home: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(pickle.dumps([1]))
+    model = EmbeddedChatModel(folder=tmp_path, tokenizer_file=home / "tokenizer" / "tokenizer.json")
+    with pytest.raises(BadValueError, match="safetensors"):
+        model.load()
+
+
+def test_an_adapter_that_is_a_pickle_is_refused(tmp_path: Path, home: Path) -> None:
+    (tmp_path / "adapter_model.bin").write_bytes(pickle.dumps([1]))
+    embedded, local = chat_models(home)
+    with pytest.raises(BadValueError, match=r"adapter_model\.bin can run code"):
+        embedded.model_copy(update={"adapter": tmp_path}).load()
+    with pytest.raises(BadValueError, match=r"adapter_model\.bin can run code"):
+        local.model_copy(update={"adapter": str(tmp_path)}).load()
 
 
 def test_saved_files_name_no_folder_of_this_machine(home: Path) -> None:
