@@ -104,6 +104,8 @@ class Budget:
         )
         self._spent, self._reserved = spent_usd, 0.0
         self._spent_tokens, self._reserved_tokens = spent_tokens, 0
+        self.used = False
+        """Whether a call was made under it."""
         self._lock = threading.Lock()
         self._changed: Signal = within._changed if within else Signal()
 
@@ -165,6 +167,7 @@ class Budget:
         Raises:
             BudgetError: The call could pass a limit, whatever the calls under way will cost, or the time is over.
         """
+        self.used = True
         if not self._limited:
             return _UNLIMITED
         outer = None
