@@ -19,7 +19,7 @@ from langchain_r2.pool import ModelPool
 from langchain_r2.routers.base import Allocator, Decomposer
 from langchain_r2.state import R2State, SubtaskState
 from langchain_r2.transport import Transport
-from langchain_r2.types import AggregationMode, Attempt, Move, MoveKind
+from langchain_r2.types import AggregationMode, Move, MoveKind
 
 
 @dataclass(frozen=True, kw_only=True)
