@@ -19,9 +19,10 @@ from rich.console import Console
 
 from langchain_r2._version import __version__
 from langchain_r2.cli_calibrate import calibrate
+from langchain_r2.cli_eval import evaluate_command
 from langchain_r2.cli_pool import pool_commands
 from langchain_r2.cli_serve import serve_embedded
-from langchain_r2.errors import BadValueError, ConfigurationError, MissingExtraError, PoolFileError
+from langchain_r2.errors import BadValueError, ConfigurationError, MissingExtraError
 
 app = typer.Typer(
     name="langchain-r2",
@@ -41,44 +42,23 @@ BudgetOption = Annotated[
 ]
 
 
-def build_graph(pool: str, *, check: bool = True, budget: Any = None) -> Any:  # noqa: ANN401 - their imports are slow
+def build_graph(pool: str, *, check: bool = True) -> Any:  # noqa: ANN401 - a compiled graph; importing its type is slow
     """Make the router graph for a pool; for a pool file with the calibration that lies beside it, if any.
 
     Args:
         pool: ``embedded`` or the path of a pool file.
         check: Whether every model of a file must be buildable, so that a missing key or package shows before any call.
-        budget: The ``Budget`` that all its runs share, if any.
 
     Raises:
         ConfigurationError: The pool cannot be loaded, or one of its models cannot be built.
     """
-    from langchain_r2.calibrate.routing import calibrated_router, summary
-    from langchain_r2.confidence.file import CalibrationFile, calibration_path
+    from langchain_r2.calibrate.named import named_router
     from langchain_r2.graph import create_r2_graph
-    from langchain_r2.pool_file import EMBEDDED, resolve_pool
 
-    models = resolve_pool(pool)
-    if pool == EMBEDDED:
-        from langchain_r2.embedded import embedded_router
-
-        return create_r2_graph(**embedded_router(pool=models), budget=budget)
-    for spec in models if check else ():
-        try:
-            spec.chat_model()
-        except ConfigurationError:
-            raise
-        except Exception as error:
-            problem = f"model {spec.name!r} cannot be made: {type(error).__name__}: {error}"
-            raise PoolFileError(pool, problem) from error
-    calibration = calibration_path(pool)
-    if calibration.is_file():
-        router = calibrated_router(models, calibration)
-        _note(f"calibration {calibration}: {summary(models, router['pool'], CalibrationFile.read(calibration))}", "")
-        return create_r2_graph(**router, budget=budget)
-    _note(f"Thresholds not calibrated for this pool; `langchain-r2 calibrate --pool {pool}` does it, once.", "yellow")
+    router = named_router(pool, check=check, note=_note)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it says the same to callers from Python
-        return create_r2_graph(models, budget=budget)
+        warnings.filterwarnings("ignore", "The allocator's thresholds")  # the note says it
+        return create_r2_graph(**router)
 
 
 @app.callback()
@@ -147,9 +127,6 @@ def batch(
     pool: PoolOption = "embedded",
     concurrency: Annotated[int, typer.Option(min=1, help="Most queries under way at once.")] = 8,
     budget_usd: BudgetOption = None,
-    total_budget: Annotated[
-        float | None, typer.Option(help="Hard limit of what all queries may cost together, in USD.", metavar="USD")
-    ] = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on with a file: queries that have a record, even of a failure, are skipped."),
@@ -159,7 +136,6 @@ def batch(
     from langchain_r2.cli_batch import index_queries, read_queries, run_batch, take_done
     from langchain_r2.cli_view import BatchView
     from langchain_r2.config import R2Context
-    from langchain_r2.ledger import Budget
     from langchain_r2.run_record import open_records
 
     with contextlib.ExitStack() as stack:
@@ -168,12 +144,7 @@ def batch(
         waiting = index_queries(source)
         done = take_done(source, target, waiting, resume=resume)
         view = BatchView(Console(stderr=True), total=len(waiting), done=done)
-        if total_budget is not None and not total_budget > 0:
-            raise BadValueError("total_budget", total_budget, "a number above 0")
-        shared = (
-            None if total_budget is None else Budget(total_budget, view.cost_usd)
-        )  # with what records say was spent
-        graph: Any = build_graph(pool, budget=shared) if waiting else None  # nothing to run: nothing to load
+        graph: Any = build_graph(pool) if waiting else None  # nothing to run: nothing to load
         file = stack.enter_context(open_records(target))
         queries = (query for query in read_queries(source) if query.id in waiting)
         try:
@@ -204,51 +175,6 @@ def draw(
             raise MissingExtraError("drawing as ASCII", "draw") from error
 
 
-@app.command(name="eval")
-def evaluate_command(
-    benchmark: Annotated[str, typer.Argument(help="Name of a benchmark.")] = "arithmetic",
-    *,
-    split: Annotated[
-        str, typer.Option(help="Splits, with commas between.", metavar="test|wordings|longer[,...]")
-    ] = "test",
-    limit: Annotated[int, typer.Option(min=1, help="How many items.")] = 200,
-    seed: Annotated[int, typer.Option(help="Which items.")] = 0,
-    methods: Annotated[str, typer.Option(help="Methods to compare, with commas between.")] = "r2,direct,cot,fixed",
-    out: Annotated[
-        Path, typer.Option(help="Folder for records and tables; with several splits, one folder for each in it.")
-    ] = Path("eval-results"),
-    pool: PoolOption = "embedded",
-    concurrency: Annotated[int, typer.Option(min=1, help="Most items under way at once.")] = 64,
-) -> None:
-    """Compare methods on a benchmark: accuracy and cost, with error bars."""
-    from langchain_r2.evals.benchmarks import load_items
-    from langchain_r2.evals.run import evaluate
-
-    with _wrong_use():
-        splits = _listed("split", split, "test,wordings")
-        for name in splits:  # a wrong name shows before the first split runs
-            load_items(benchmark, name, limit, seed)
-        for name in splits:
-            evaluate(
-                benchmark,
-                split=name,
-                limit=limit,
-                seed=seed,
-                methods=_listed("methods", methods, "r2,direct"),
-                out=out / name if len(splits) > 1 else out,
-                pool=pool,
-                concurrency=concurrency,
-                console=Console(),
-            )
-
-
-def _listed(option: str, text: str, example: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise BadValueError(option, text, f"names with commas between, such as {example}")
-    return names
-
-
 def main() -> None:
     """Run the command line."""
     app()
@@ -265,15 +191,16 @@ def _wrong_use() -> Iterator[None]:
 
 
 app.command()(_wrong_use()(calibrate))
+app.command(name="eval")(_wrong_use()(evaluate_command))
 app.command(name="serve-embedded")(_wrong_use()(serve_embedded))
 app.add_typer(pool_commands(_wrong_use), name="pool")
 
 
 def _note(text: str, style: str) -> None:
     """One line on stderr: stdout is for results."""
-    from langchain_r2.cli_view import clean
+    from langchain_r2.cli_view import note
 
-    Console(stderr=True).print(clean(text), style=style, markup=False, highlight=False, soft_wrap=True)
+    note(text, style)
 
 
 def _version(*, on: bool) -> None:

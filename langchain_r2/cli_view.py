@@ -59,6 +59,11 @@ def clean(text: str) -> str:
     )
 
 
+def note(text: str, style: str) -> None:
+    """One line on stderr: stdout is for results."""
+    Console(stderr=True).print(clean(text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 class BatchView:
     """A progress bar with what was spent so far; nothing where there is no terminal."""
 

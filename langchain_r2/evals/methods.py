@@ -5,15 +5,14 @@ all subtasks and no reallocation; ``cot`` is a model working step by step, ``dir
 """
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from langgraph.store.memory import InMemoryStore
 
 from langchain_r2.config import R2Context
-from langchain_r2.embedded.bundle import EmbeddedRouter
 from langchain_r2.errors import BadValueError
-from langchain_r2.evals.benchmarks import Item
+from langchain_r2.evals.items import Item
 from langchain_r2.flow import arun
 from langchain_r2.graph import create_r2_graph
 from langchain_r2.ledger import Budget
@@ -26,6 +25,10 @@ from langchain_r2.types import Attempt, Status, Subtask
 
 GROUPS: Final = ("r2", "ablations", "direct", "cot", "fixed")
 """What ``--methods`` takes; all but ``r2`` stand for several methods."""
+
+
+Router: TypeAlias = Mapping[str, Any]
+"""Arguments of ``create_r2_graph``; a ``pool`` at least. ``embedded_router()`` gives one."""
 
 
 class Run(NamedTuple):
@@ -46,7 +49,7 @@ class Method(NamedTuple):
     answer: Callable[[Item], Awaitable[Run]]
 
 
-def methods_for(groups: list[str], router: EmbeddedRouter) -> list[Method]:
+def methods_for(groups: list[str], router: Router) -> list[Method]:
     """The methods of some groups.
 
     Raises:
@@ -70,7 +73,7 @@ def methods_for(groups: list[str], router: EmbeddedRouter) -> list[Method]:
     return made
 
 
-def _graph_method(name: str, router: EmbeddedRouter, context: R2Context) -> Method:
+def _graph_method(name: str, router: Router, context: R2Context) -> Method:
     graph = create_r2_graph(**router, store=InMemoryStore())
 
     async def answer(item: Item) -> Run:
@@ -82,14 +85,14 @@ def _graph_method(name: str, router: EmbeddedRouter, context: R2Context) -> Meth
     return Method(name, answer)
 
 
-def _fixed(group: str, spec: ModelSpec, router: EmbeddedRouter) -> Method:
-    held = EmbeddedRouter(**{**router, "allocator": FixedAllocator(router["pool"], spec.name)})
+def _fixed(group: str, spec: ModelSpec, router: Router) -> Method:
+    held = {**router, "allocator": FixedAllocator(router["pool"], spec.name)}
     context = R2Context(reallocate_upward=False, reallocate_downward=False, max_replans=0)
     return Method(f"{group} {spec.name}", _graph_method(group, held, context).answer)
 
 
-def _alone(group: str, spec: ModelSpec, router: EmbeddedRouter) -> Method:
-    transport: Transport = router["transport"]
+def _alone(group: str, spec: ModelSpec, router: Router) -> Method:
+    transport: Transport = router.get("transport") or Transport()
     prompts = prompts_for(spec.prompt_style)
     prompt = prompts.cot if group == "cot" else prompts.direct
 

@@ -27,6 +27,13 @@ def proportion(hits: Sequence[bool]) -> Estimate:
     return Estimate(p, max(0.0, middle - half), min(1.0, middle + half))
 
 
+def mean_score(scores: Sequence[float]) -> Estimate:
+    """Mean of scores from 0 to 1, with its 95 % interval: Wilson's where all are 0 or 1, else that of a bootstrap."""
+    if all(score in {0, 1} for score in scores):
+        return proportion([score > 0 for score in scores])
+    return _bootstrap(scores, lambda sample: sum(sample) / len(sample), 2000, 0)
+
+
 def paired_difference(a: Sequence[float], b: Sequence[float], *, draws: int = 2000, seed: int = 0) -> Estimate:
     """Mean of ``a - b`` over the same items, with the 95 % percentile interval of a bootstrap over items."""
     differences = [x - y for x, y in zip(a, b, strict=True)]

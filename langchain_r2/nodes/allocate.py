@@ -27,8 +27,7 @@ def allocate_node(needs: Dependencies) -> Node:
             deadline_s=limits.deadline_s,
             run_id=needs.recorded(state),
         )
-        budget = yield from needs.budget(state, limits)
-        made = yield from allocated(needs, asked, config, budget)
+        made = yield from allocated(needs, asked, config, needs.budget(state, limits))
         runtime.stream_writer({"event": "allocation", "allocation": made["allocation"]})
         return R2Update(allocation=made["allocation"], attempts=[*state["attempts"], *made["attempts"]])
 

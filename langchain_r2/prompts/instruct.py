@@ -101,6 +101,15 @@ def verify(task: str, answer: str) -> Prompt:
     return Prompt(f"Task: {_data(task)}\nProposed answer: {_data(answer)}", system)
 
 
+def judge(task: str, gold: str, answer: str) -> Prompt:
+    """An answer, of which the model is to say whether it is the same as the right one."""
+    system = (
+        "Does the proposed answer give the same result as the right answer? Other words or another form do not matter; "
+        f"another or a further result does. {_DATA} Reply with one word: same or different."
+    )
+    return Prompt(f"Task: {_data(task)}\nRight answer: {_data(gold)}\nProposed answer: {_data(answer)}", system)
+
+
 def _data(text: str) -> str:
     """Text between tags that it can neither close nor open itself."""
     return f"<data>{_TAG.sub('[', text)}</data>"

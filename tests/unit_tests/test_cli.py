@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.graph.state import CompiledStateGraph
 from typer.testing import CliRunner, Result
 
 from langchain_r2 import ModelPool, cli, cli_batch, create_r2_graph
 from langchain_r2._version import __version__
 from langchain_r2.errors import BadValueError, RejectedError
-from langchain_r2.ledger import Budget
+from langchain_r2.evals.benchmarks import Selection
 from langchain_r2.routers.baselines import FixedAllocator
 from langchain_r2.routers.prompted import PromptedDecomposer
 from langchain_r2.run_record import read_records
@@ -56,11 +57,9 @@ def pool() -> ModelPool:
 
 @pytest.fixture
 def invoke(pool: ModelPool, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    def build_graph(name: str, *, check: bool = True, budget: Budget | None = None) -> Any:
+    def build_graph(name: str, *, check: bool = True) -> CompiledStateGraph[Any, Any, Any, Any]:
         assert name == "embedded"
-        return create_r2_graph(
-            pool, decomposer=PromptedDecomposer(pool["m1"]), allocator=FixedAllocator(pool, "m1"), budget=budget
-        )
+        return create_r2_graph(pool, decomposer=PromptedDecomposer(pool["m1"]), allocator=FixedAllocator(pool, "m1"))
 
     monkeypatch.setattr(cli, "build_graph", build_graph)
     return run
@@ -108,7 +107,7 @@ class TestAsk:
             lambda p: plans.get(p, hard if p == "solve : part 7" else "answer: 6"), prompt_style="bare"
         )
         graph = create_r2_graph(pool, decomposer=PromptedDecomposer(pool["m1"]), allocator=FixedAllocator(pool, "m1"))
-        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: graph)
+        monkeypatch.setattr(cli, "build_graph", lambda _: graph)
         text = run("ask", "hard").stdout
         assert re.search(r"⇄ 1\.1 +easy", text)
         assert re.search(r"1\.2 +⇄ m1", text)
@@ -180,7 +179,7 @@ class TestAsk:
             def invoke(self, *_: object, **__: object) -> None:
                 raise ZeroDivisionError("odd")
 
-        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: Broken())
+        monkeypatch.setattr(cli, "build_graph", lambda _: Broken())
         result = run("ask", "x", *["--json"] * as_json)
         assert result.exit_code == 3
         assert "ZeroDivisionError: odd" in (json.loads(result.stdout)["error"] if as_json else result.stderr)
@@ -196,15 +195,6 @@ class TestBatch:
         assert result.stdout == ""
         assert re.match(r"3 of 3 queries done, 3 answered, cost: 0\.000\d+ USD\n", result.stderr)
 
-    def test_all_queries_together_keep_to_a_total(self, invoke: Cli, tmp_path: Path) -> None:
-        source = write_queries(tmp_path / "in", *({"query": f"sum {i}"} for i in range(60)))
-        out, limit = tmp_path / "out.jsonl", 0.00125
-        result = invoke("batch", source, out, "--total-budget", limit)
-        states = [r["status"] for r in read_records(out)]
-        assert result.exit_code == 3
-        assert {"ok", "budget_exhausted"} <= set(states)
-        assert sum(r["cost_usd"] or 0.0 for r in read_records(out)) <= limit
-
     def test_a_failure_is_a_record_and_not_the_end(self, invoke: Cli, tmp_path: Path) -> None:
         source = write_queries(tmp_path / "in", {"query": "refuse"}, {"query": "a sum"})
         result = invoke("batch", source, tmp_path / "out", "--concurrency", 1)
@@ -219,7 +209,7 @@ class TestBatch:
             async def ainvoke(self, *_: object, **__: object) -> None:
                 raise BadValueError("prompt", "900 tokens", "at most 512 tokens")
 
-        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: Broken())
+        monkeypatch.setattr(cli, "build_graph", lambda _: Broken())
         result = run("batch", source, tmp_path / "out")
         assert result.exit_code == 3
         assert [r["cost_usd"] for r in read_records(tmp_path / "out")] == [None] * 3
@@ -310,7 +300,7 @@ class TestBatch:
                 running -= 1
                 raise ValueError
 
-        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: Counting())
+        monkeypatch.setattr(cli, "build_graph", lambda _: Counting())
         source = write_queries(tmp_path / "in", *[{"query": "x"}] * 9)
         run("batch", source, tmp_path / "out", "--concurrency", 4)
         assert most == 4
@@ -361,7 +351,7 @@ class TestInterrupt:
             def invoke(self, *_: object, **__: object) -> None:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: Interrupted())
+        monkeypatch.setattr(cli, "build_graph", lambda _: Interrupted())
         assert run("ask", "x").exit_code == 130
 
     @pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -379,7 +369,7 @@ class TestInterrupt:
 
             pool = scripted_pool(ScriptedChatModel(script=["answer: 1"], delay_s=0.1))
             graph = create_r2_graph(pool, decomposer=NoDecomposer(), allocator=FixedAllocator(pool, "m1"))
-            cli.build_graph = lambda *_, **__: graph
+            cli.build_graph = lambda _: graph
             signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
             cli.main()
             """)
@@ -475,35 +465,61 @@ class TestDraw:
 
 
 class TestEval:
-    def test_forwards(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        got: dict[str, Any] = {}
-        monkeypatch.setattr("langchain_r2.evals.run.evaluate", lambda name, **options: got.update(options, name=name))
+    @pytest.fixture
+    def got(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Selection, dict[str, Any]]]:
+        calls: list[tuple[Selection, dict[str, Any]]] = []
+        monkeypatch.setattr(
+            "langchain_r2.evals.run.evaluate", lambda chosen, **options: calls.append((chosen, options))
+        )
+        return calls
+
+    def test_forwards(self, got: list[tuple[Selection, dict[str, Any]]], tmp_path: Path) -> None:
         options = ["--split", "longer", "--limit", 5, "--seed", 7, "--methods", "r2, cot", "--concurrency", 3]
         assert run("eval", "arithmetic", *options, "--out", tmp_path).exit_code == 0
-        assert got.pop("console")
-        assert got == {
-            "name": "arithmetic",
-            "split": "longer",
-            "limit": 5,
-            "seed": 7,
-            "methods": ["r2", "cot"],
-            "out": tmp_path,
-            "pool": "embedded",
-            "concurrency": 3,
-        }
+        (chosen, forwarded), *others = got
+        assert not others
+        wanted = {"benchmark": "arithmetic", "split": "longer", "limit": 5, "seed": 7, "items": 5, "data": None}
+        assert chosen.facts.items() >= wanted.items()
+        assert forwarded.pop("console")
+        assert forwarded.pop("router")["pool"].name == "embedded"
+        assert forwarded.pop("tools").judge is None
+        assert forwarded == {"methods": ["r2", "cot"], "out": tmp_path, "concurrency": 3}
 
-    def test_several_splits_have_a_folder_each(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        got: list[tuple[str, Path]] = []
-        monkeypatch.setattr("langchain_r2.evals.run.evaluate", lambda name, **o: got.append((o["split"], o["out"])))
+    def test_own_questions_with_a_pool_file_and_a_judge(
+        self, got: list[tuple[Selection, dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("R2_TEST_KEY", "k")
+        pool, questions = tmp_path / "pool.toml", tmp_path / "mine.jsonl"
+        pool.write_text(FILE_POOL)
+        questions.write_text('{"id": "a", "query": "Why?", "answer": "Because."}\n')
+        result = run("eval", questions, "--grader", "llm", "--judge", "local", "--pool", pool)
+        assert result.exit_code == 0, result.stderr
+        [(chosen, forwarded)] = got
+        assert [item.id for item in chosen.items] == ["a"]
+        assert (chosen.facts["benchmark"], chosen.facts["grader"]) == ("mine", "llm")
+        assert (forwarded["tools"].judge.name, forwarded["router"]["pool"].names) == ("local", ("local",))
+        assert "not calibrated" in result.stderr
+
+    def test_several_splits_have_a_folder_each(
+        self, got: list[tuple[Selection, dict[str, Any]]], tmp_path: Path
+    ) -> None:
         assert run("eval", "arithmetic", "--split", "test, longer", "--out", tmp_path).exit_code == 0
-        assert got == [("test", tmp_path / "test"), ("longer", tmp_path / "longer")]
+        assert [(c.facts["split"], o["out"]) for c, o in got] == [
+            ("test", tmp_path / "test"),
+            ("longer", tmp_path / "longer"),
+        ]
 
     @pytest.mark.parametrize(
-        "wrong", [["x"], ["--methods", ","], ["--split", ""], ["--split", "test,x"], ["--limit", "0"]]
-    )
-    def test_wrong_use_runs_nothing(self, monkeypatch: pytest.MonkeyPatch, wrong: list[str]) -> None:
-        ran: list[str] = []
-        monkeypatch.setattr("langchain_r2.evals.run.evaluate", lambda name, **_: ran.append(name))
+        "wrong",
+        [
+            ["x"], ["--methods", ","], ["--split", ""], ["--split", "test,x"], ["--limit", "0"], ["gsm8k"],
+            ["--grader", "x"], ["mine.jsonl"], ["--judge", "nobody"], ["--data", "x"],
+        ],
+    )  # fmt: skip
+    def test_wrong_use_runs_nothing(self, monkeypatch: pytest.MonkeyPatch, wrong: list[str], tmp_path: Path) -> None:
+        monkeypatch.chdir(tmp_path)
+        ran: list[object] = []
+        monkeypatch.setattr("langchain_r2.evals.run._run_method", lambda *a: ran.append(a))
         assert run("eval", *wrong).exit_code == 2
         assert ran == []
 
@@ -534,7 +550,7 @@ def test_a_narrow_encoding_breaks_nothing(tmp_path: Path) -> None:
         unsure = scripted_message("answer: 1", "", 0.1)
         pool = scripted_pool([unsure], ["answer: caf\\u00e9 \\ud800"])
         graph = create_r2_graph(pool, decomposer=NoDecomposer(), allocator=FixedAllocator(pool, "m1"))
-        cli.build_graph = lambda *_, **__: graph
+        cli.build_graph = lambda _: graph
         cli.main()
         """)
     )

@@ -141,4 +141,4 @@ def test_steps_that_do_not_work_out(a: int, operation: str, b: int, result: int 
 )
 def test_wrong_use_says_what_is_allowed(name: str, split: str, limit: int, named: str) -> None:
     with pytest.raises(BadValueError, match=named):
-        load_items(name, split, limit, 0)
+        load_items(name, split=split, limit=limit)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from langchain_r2.errors import BadValueError
 from langchain_r2.evals import run as run_module
-from langchain_r2.evals.benchmarks import Item
+from langchain_r2.evals.benchmarks import Item, load_items
 from langchain_r2.evals.methods import Method, Run, methods_for
 from langchain_r2.evals.report import read
 from langchain_r2.evals.run import evaluate
@@ -43,12 +43,10 @@ def scripted(name: str, right: float, direction: str = "initial") -> Method:
 def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
     methods = [scripted("r2", 0.9, "upward"), scripted("r2 no upward", 0.6), scripted("cot m2", 1.0)]
     monkeypatch.setattr(run_module, "methods_for", lambda groups, router: methods)
-    monkeypatch.setattr(run_module, "embedded_router", lambda: {"pool": scripted_pool("a", "b")})
     console = Console(record=True, width=200, file=io.StringIO())
-    evaluate(
-        "arithmetic", split="test", limit=20, seed=0, methods=["r2"], out=tmp_path / "out", pool="embedded",
-        concurrency=4, console=console,
-    )  # fmt: skip
+    router = {"pool": scripted_pool("a", "b")}
+    chosen = load_items("arithmetic", limit=20)
+    evaluate(chosen, router=router, methods=["r2"], out=tmp_path / "out", concurrency=4, console=console)
     return tmp_path / "out", console.export_text()
 
 
@@ -76,17 +74,14 @@ def test_the_table_follows_from_the_records(evaluated: tuple[Path, str]) -> None
     assert sum(r["grade"]["score"] for r in rows if r["method"] == "r2") == 18
 
 
-@pytest.mark.parametrize("changed", [{"pool": "other"}, {"concurrency": 0}, {"split": "train"}])
+@pytest.mark.parametrize("changed", [{"methods": ["magic"]}, {"concurrency": 0}])
 def test_wrong_use_is_refused_before_anything_is_written(changed: dict[str, Any], tmp_path: Path) -> None:
-    usual: dict[str, Any] = {
-        "split": "test", "limit": 1, "seed": 0, "methods": ["r2"], "out": tmp_path / "out", "pool": "embedded",
-        "concurrency": 1, "console": Console(),
-    }  # fmt: skip
+    usual: dict[str, Any] = {"methods": ["r2"], "out": tmp_path / "out", "concurrency": 1}
     with pytest.raises(BadValueError):
-        evaluate("arithmetic", **{**usual, **changed})
+        evaluate(load_items("arithmetic", limit=1), router={"pool": scripted_pool("a")}, **{**usual, **changed})
     assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_group_of_methods_names_those_there_are() -> None:
     with pytest.raises(BadValueError, match="ablations"):
-        methods_for(["magic"], {"pool": scripted_pool("a")})  # type: ignore[typeddict-item]
+        methods_for(["magic"], {"pool": scripted_pool("a")})
