@@ -7,9 +7,9 @@ connection.
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 import httpcore2
@@ -45,6 +45,11 @@ _FAILURES: Final = (
     ssl.SSLError,
     socket.gaierror,
 )
+
+
+_Pools: TypeAlias = WeakKeyDictionary[
+    asyncio.AbstractEventLoop, tuple[httpcore2.AsyncConnectionPool, AsyncGenerator[None]]
+]
 
 
 class Clients(NamedTuple):
@@ -128,14 +133,17 @@ class _AsyncTransport(httpx2.AsyncBaseTransport):
 
     def __init__(self, origin: Origin, max_bytes: int) -> None:
         self._origin, self._max_bytes = origin, max_bytes
-        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, httpcore2.AsyncConnectionPool] = WeakKeyDictionary()
+        self._pools: _Pools = WeakKeyDictionary()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self._origin.check(request)
         loop = asyncio.get_running_loop()
-        pool = self._pools.get(loop)
-        if pool is None:
-            pool = self._pools[loop] = async_pool(request.url)
+        if loop not in self._pools:
+            pool = async_pool(request.url)
+            keeper = _closed_with_the_loop(pool, self._pools)
+            await anext(keeper)
+            self._pools[loop] = (pool, keeper)
+        pool = self._pools[loop][0]
         try:
             response = await pool.handle_async_request(_core(request))
         except _FAILURES as error:
@@ -146,6 +154,15 @@ class _AsyncTransport(httpx2.AsyncBaseTransport):
         except ModelCallError:
             await body.aclose()
             raise
+
+
+async def _closed_with_the_loop(pool: httpcore2.AsyncConnectionPool, pools: _Pools) -> AsyncGenerator[None]:
+    """Closes connections when their event loop ends: a loop ends the asynchronous generators that began on it."""
+    try:
+        yield
+    finally:
+        pools.pop(asyncio.get_running_loop(), None)
+        await pool.aclose()
 
 
 class _Body(httpx2.SyncByteStream):

@@ -42,12 +42,13 @@ BudgetOption = Annotated[
 ]
 
 
-def build_graph(pool: str, *, check: bool = True) -> Any:  # noqa: ANN401 - a compiled graph; importing its type is slow
+def build_graph(pool: str, *, check: bool = True, budget: Any = None) -> Any:  # noqa: ANN401 - their imports are slow
     """Make the router graph for a pool; for a pool file with the calibration that lies beside it, if any.
 
     Args:
         pool: ``embedded`` or the path of a pool file.
         check: Whether every model of a file must be buildable, so that a missing key or package shows before any call.
+        budget: The ``Budget`` that all its runs share, if any.
 
     Raises:
         ConfigurationError: The pool cannot be loaded, or one of its models cannot be built.
@@ -58,7 +59,7 @@ def build_graph(pool: str, *, check: bool = True) -> Any:  # noqa: ANN401 - a co
     router = named_router(pool, check=check, note=_note)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The allocator's thresholds")  # the note says it
-        return create_r2_graph(**router)
+        return create_r2_graph(**router, budget=budget)
 
 
 @app.callback()
@@ -127,6 +128,9 @@ def batch(
     pool: PoolOption = "embedded",
     concurrency: Annotated[int, typer.Option(min=1, help="Most queries under way at once.")] = 8,
     budget_usd: BudgetOption = None,
+    total_budget: Annotated[
+        float | None, typer.Option(help="Hard limit of what all queries may cost together, in USD.", metavar="USD")
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on with a file: queries that have a record, even of a failure, are skipped."),
@@ -136,6 +140,7 @@ def batch(
     from langchain_r2.cli_batch import index_queries, read_queries, run_batch, take_done
     from langchain_r2.cli_view import BatchView
     from langchain_r2.config import R2Context
+    from langchain_r2.ledger import Budget
     from langchain_r2.run_record import open_records
 
     with contextlib.ExitStack() as stack:
@@ -144,7 +149,12 @@ def batch(
         waiting = index_queries(source)
         done = take_done(source, target, waiting, resume=resume)
         view = BatchView(Console(stderr=True), total=len(waiting), done=done)
-        graph: Any = build_graph(pool) if waiting else None  # nothing to run: nothing to load
+        if total_budget is not None and not total_budget > 0:
+            raise BadValueError("total_budget", total_budget, "a number above 0")
+        shared = (
+            None if total_budget is None else Budget(total_budget, view.cost_usd)
+        )  # with what records say was spent
+        graph: Any = build_graph(pool, budget=shared) if waiting else None  # nothing to run: nothing to load
         file = stack.enter_context(open_records(target))
         queries = (query for query in read_queries(source) if query.id in waiting)
         try:

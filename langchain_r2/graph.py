@@ -133,7 +133,7 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
         floor=pool[floor].name if floor else None,
         kind_of=kind_of,
         ledger=ledger,
-        budgets=RunBudgets(budget),
+        budgets=RunBudgets(budget, ledger),
     )
     builder = StateGraph(R2State, R2Context, input_schema=R2Input, output_schema=R2Output)
     builder.add_node("decompose", decompose_node(needs))

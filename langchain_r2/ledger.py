@@ -104,6 +104,8 @@ class Budget:
         )
         self._spent, self._reserved = spent_usd, 0.0
         self._spent_tokens, self._reserved_tokens = spent_tokens, 0
+        self.used = False
+        """Whether a call was made under it."""
         self._lock = threading.Lock()
         self._changed: Signal = within._changed if within else Signal()
 
@@ -165,9 +167,13 @@ class Budget:
         Raises:
             BudgetError: The call could pass a limit, whatever the calls under way will cost, or the time is over.
         """
+        self.used = True
         if not self._limited:
             return _UNLIMITED
         outer = None
+        with self._lock:
+            if not self._fits(worst_usd, worst_tokens):
+                return None
         if self.within is not None:
             outer = self.within.reserve(worst_usd, worst_tokens)
             if outer is None:
@@ -182,6 +188,15 @@ class Budget:
         return own
 
     def _own(self, worst_usd: float | None, worst_tokens: int, outer: Reservation | None) -> Reservation | None:
+        if not self._fits(worst_usd, worst_tokens):
+            return None
+        usd = float("inf") if worst_usd is None else worst_usd
+        mine = Reservation(usd if self.limit_usd is not None else 0.0, worst_tokens, outer)
+        self._reserved += mine.worst_usd
+        self._reserved_tokens += worst_tokens
+        return mine
+
+    def _fits(self, worst_usd: float | None, worst_tokens: int) -> bool:
         if self._ends is not None and time.monotonic() >= self._ends:
             raise BudgetError(0.0, 0.0, "s")
         usd = float("inf") if worst_usd is None else worst_usd  # an unknown price cannot be paid from a limited budget
@@ -195,12 +210,7 @@ class Budget:
             if spent + needed > limit:
                 raise BudgetError(needed, limit - spent, unit)
             waits = waits or spent + held + needed > limit
-        if waits:
-            return None
-        mine = Reservation(usd if self.limit_usd is not None else 0.0, worst_tokens, outer)
-        self._reserved += mine.worst_usd
-        self._reserved_tokens += worst_tokens
-        return mine
+        return not waits
 
     def settle(self, reservation: Reservation, cost_usd: float | None, tokens: int | None = None) -> None:
         """Replace what was set aside by what the call did cost; what is unknown is charged at the worst case."""

@@ -30,13 +30,14 @@ def aggregate_node(needs: Dependencies) -> Node:
             answer = "\n".join(r["answer"] for r in results if r["answer"]) or None
         elif needs.aggregation == "llm" and answer is not None and len(results) > 1:
             spec = needs.pool[needs.aggregator]
+            budget = yield from needs.budget(state, limits_of(runtime))
             call = Call(
                 spec=spec,
                 prompt=prompts_for(spec.prompt_style).aggregate(
                     state["query"], {r["id"]: r["answer"] for r in results}
                 ),
                 role="aggregator",
-                budget=needs.budget(state, limits_of(runtime)),
+                budget=budget,
                 config=config,
                 deadline_s=limits_of(runtime).deadline_s,
                 run_id=needs.recorded(state),

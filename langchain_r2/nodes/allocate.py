@@ -27,7 +27,8 @@ def allocate_node(needs: Dependencies) -> Node:
             deadline_s=limits.deadline_s,
             run_id=needs.recorded(state),
         )
-        made = yield from allocated(needs, asked, config, needs.budget(state, limits))
+        budget = yield from needs.budget(state, limits)
+        made = yield from allocated(needs, asked, config, budget)
         runtime.stream_writer({"event": "allocation", "allocation": made["allocation"]})
         return R2Update(allocation=made["allocation"], attempts=[*state["attempts"], *made["attempts"]])
 

@@ -1,7 +1,7 @@
 """What nodes share: their dependencies, what a subtask run carries along, and how a flow becomes a node."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from langchain_r2.pool import ModelPool
 from langchain_r2.routers.base import Allocator, Decomposer
 from langchain_r2.state import R2State, SubtaskState
 from langchain_r2.transport import Transport
-from langchain_r2.types import AggregationMode, Attempt, Move, MoveKind
+from langchain_r2.types import AggregationMode, Move, MoveKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,13 @@ class Dependencies:
     ledger: CallLedgerStore | None = None
     budgets: RunBudgets = field(default_factory=RunBudgets)
 
-    def budget(self, state: R2State, limits: R2Context, attempts: Iterable[Attempt] = ()) -> Budget:
-        """The run's budget; ``attempts`` are those of its results, where the state's list lacks them."""
-        return self.budgets.of(state["run_id"], limits, [*state["attempts"], *attempts])
+    def budget(
+        self,
+        state: R2State,
+        limits: R2Context,
+    ) -> Flow[Budget]:
+        """The run's budget."""
+        return self.budgets.of(state["run_id"], limits, state["attempts"])
 
     def recorded(self, state: R2State) -> str | None:
         """The run that a call is written down under; None without a ledger."""

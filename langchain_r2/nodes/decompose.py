@@ -31,7 +31,7 @@ def decompose_node(needs: Dependencies) -> Node:
                 deadline_s=limits.deadline_s,
                 run_id=run_id if needs.ledger else None,
             )
-            budget = needs.budgets.of(run_id, limits, ())
+            budget = yield from needs.budgets.of(run_id, limits, ())
             made = yield from routed(Invoke(needs.decomposer, asked, config), budget)
         except BudgetError:
             made = {"plan": whole_query_plan(query, ["budget"]), "attempts": []}

@@ -12,7 +12,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.func import task
 from langgraph.runtime import Runtime, get_runtime
 
-from langchain_r2.flow import arun, run
+from langchain_r2.flow import Flow, arun, run
 from langchain_r2.ledger import bill
 from langchain_r2.nodes.base import Dependencies, SubtaskContext, limits_of
 from langchain_r2.nodes.plan_run import PlanRun
@@ -26,7 +26,7 @@ def execute_plan_node(needs: Dependencies, graph: Runnable[Any, Any]) -> "Execut
 
     def execute_plan(state: R2State) -> R2Update:
         subtask_graph = graph  # named in this body, so that drawing with xray finds it
-        plan = plan_run(needs, subtask_graph, state, get_runtime())
+        plan = run(plan_run(needs, subtask_graph, state, get_runtime()))
         futures: dict[str, Any] = {}
 
         @task
@@ -39,7 +39,7 @@ def execute_plan_node(needs: Dependencies, graph: Runnable[Any, Any]) -> "Execut
 
     async def aexecute_plan(state: R2State) -> R2Update:
         subtask_graph = graph  # named in this body, so that drawing with xray finds it
-        plan = plan_run(needs, subtask_graph, state, get_runtime())
+        plan = await arun(plan_run(needs, subtask_graph, state, get_runtime()))
         futures: dict[str, Any] = {}
 
         @task
@@ -72,16 +72,17 @@ class ExecutePlan(RunnableLambda[Any, Any]):
         return await self._awork(input)
 
 
-def plan_run(needs: Dependencies, graph: Runnable[Any, Any], state: R2State, runtime: Runtime[Any]) -> PlanRun:
+def plan_run(needs: Dependencies, graph: Runnable[Any, Any], state: R2State, runtime: Runtime[Any]) -> Flow[PlanRun]:
     """The run of a state's plan."""
     limits = limits_of(runtime)
+    budget = yield from needs.budget(state, limits)
     router_usd = bill(state["attempts"]).cost_usd or 0.0
     return PlanRun(
         needs=needs,
         graph=graph,
         context=SubtaskContext(
             limits=limits,
-            budget=needs.budget(state, limits),
+            budget=budget,
             emit=runtime.stream_writer,
             router_usd=router_usd,
             store=runtime.store,

@@ -40,7 +40,7 @@ def subtask_node(needs: Dependencies, graph: Runnable[Any, Any]) -> Node:
         before = {result["id"]: result for result in state["results"]}
         spent = [attempt for result in state["results"] for attempt in result["attempts"]]
         so_far: R2State = {**state, "attempts": [*state["attempts"], *spent]}
-        plan = plan_run(needs, graph, so_far, runtime)
+        plan = yield from plan_run(needs, graph, so_far, runtime)
         known = {id_: before[id_] for id_ in ancestors(state["plan"]["subtasks"], sent["id"])}
         return R2Update(results=[(yield from plan.subtask(sent["id"], known))])
 

@@ -128,7 +128,7 @@ class Transport:
         journal, failed = Journal(self.ledger, call, call.run_id), False
         try:
             outcome = yield from journal.recall()
-            call.budget.charge(journal.attempts)  # paid before, by this run
+            call.budget.used = True  # what is in the ledger is counted from there
             if outcome is None:
                 outcome = yield from self._tries(call, journal)
                 failed = outcome.reply is None

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langgraph.graph.state import CompiledStateGraph
 from typer.testing import CliRunner, Result
 
 from langchain_r2 import ModelPool, cli, cli_batch, create_r2_graph
 from langchain_r2._version import __version__
 from langchain_r2.errors import BadValueError, RejectedError
 from langchain_r2.evals.benchmarks import Selection
+from langchain_r2.ledger import Budget
 from langchain_r2.routers.baselines import FixedAllocator
 from langchain_r2.routers.prompted import PromptedDecomposer
 from langchain_r2.run_record import read_records
@@ -57,9 +57,11 @@ def pool() -> ModelPool:
 
 @pytest.fixture
 def invoke(pool: ModelPool, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    def build_graph(name: str, *, check: bool = True) -> CompiledStateGraph[Any, Any, Any, Any]:
+    def build_graph(name: str, *, check: bool = True, budget: Budget | None = None) -> Any:
         assert name == "embedded"
-        return create_r2_graph(pool, decomposer=PromptedDecomposer(pool["m1"]), allocator=FixedAllocator(pool, "m1"))
+        return create_r2_graph(
+            pool, decomposer=PromptedDecomposer(pool["m1"]), allocator=FixedAllocator(pool, "m1"), budget=budget
+        )
 
     monkeypatch.setattr(cli, "build_graph", build_graph)
     return run
@@ -107,7 +109,7 @@ class TestAsk:
             lambda p: plans.get(p, hard if p == "solve : part 7" else "answer: 6"), prompt_style="bare"
         )
         graph = create_r2_graph(pool, decomposer=PromptedDecomposer(pool["m1"]), allocator=FixedAllocator(pool, "m1"))
-        monkeypatch.setattr(cli, "build_graph", lambda _: graph)
+        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: graph)
         text = run("ask", "hard").stdout
         assert re.search(r"⇄ 1\.1 +easy", text)
         assert re.search(r"1\.2 +⇄ m1", text)
@@ -179,7 +181,7 @@ class TestAsk:
             def invoke(self, *_: object, **__: object) -> None:
                 raise ZeroDivisionError("odd")
 
-        monkeypatch.setattr(cli, "build_graph", lambda _: Broken())
+        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: Broken())
         result = run("ask", "x", *["--json"] * as_json)
         assert result.exit_code == 3
         assert "ZeroDivisionError: odd" in (json.loads(result.stdout)["error"] if as_json else result.stderr)
@@ -195,6 +197,15 @@ class TestBatch:
         assert result.stdout == ""
         assert re.match(r"3 of 3 queries done, 3 answered, cost: 0\.000\d+ USD\n", result.stderr)
 
+    def test_all_queries_together_keep_to_a_total(self, invoke: Cli, tmp_path: Path) -> None:
+        source = write_queries(tmp_path / "in", *({"query": f"sum {i}"} for i in range(60)))
+        out, limit = tmp_path / "out.jsonl", 0.00125
+        result = invoke("batch", source, out, "--total-budget", limit)
+        states = [r["status"] for r in read_records(out)]
+        assert result.exit_code == 3
+        assert {"ok", "budget_exhausted"} <= set(states)
+        assert sum(r["cost_usd"] or 0.0 for r in read_records(out)) <= limit
+
     def test_a_failure_is_a_record_and_not_the_end(self, invoke: Cli, tmp_path: Path) -> None:
         source = write_queries(tmp_path / "in", {"query": "refuse"}, {"query": "a sum"})
         result = invoke("batch", source, tmp_path / "out", "--concurrency", 1)
@@ -209,7 +220,7 @@ class TestBatch:
             async def ainvoke(self, *_: object, **__: object) -> None:
                 raise BadValueError("prompt", "900 tokens", "at most 512 tokens")
 
-        monkeypatch.setattr(cli, "build_graph", lambda _: Broken())
+        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: Broken())
         result = run("batch", source, tmp_path / "out")
         assert result.exit_code == 3
         assert [r["cost_usd"] for r in read_records(tmp_path / "out")] == [None] * 3
@@ -300,7 +311,7 @@ class TestBatch:
                 running -= 1
                 raise ValueError
 
-        monkeypatch.setattr(cli, "build_graph", lambda _: Counting())
+        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: Counting())
         source = write_queries(tmp_path / "in", *[{"query": "x"}] * 9)
         run("batch", source, tmp_path / "out", "--concurrency", 4)
         assert most == 4
@@ -351,7 +362,7 @@ class TestInterrupt:
             def invoke(self, *_: object, **__: object) -> None:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(cli, "build_graph", lambda _: Interrupted())
+        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: Interrupted())
         assert run("ask", "x").exit_code == 130
 
     @pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -369,7 +380,7 @@ class TestInterrupt:
 
             pool = scripted_pool(ScriptedChatModel(script=["answer: 1"], delay_s=0.1))
             graph = create_r2_graph(pool, decomposer=NoDecomposer(), allocator=FixedAllocator(pool, "m1"))
-            cli.build_graph = lambda _: graph
+            cli.build_graph = lambda *_, **__: graph
             signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
             cli.main()
             """)
@@ -550,7 +561,7 @@ def test_a_narrow_encoding_breaks_nothing(tmp_path: Path) -> None:
         unsure = scripted_message("answer: 1", "", 0.1)
         pool = scripted_pool([unsure], ["answer: caf\\u00e9 \\ud800"])
         graph = create_r2_graph(pool, decomposer=NoDecomposer(), allocator=FixedAllocator(pool, "m1"))
-        cli.build_graph = lambda _: graph
+        cli.build_graph = lambda *_, **__: graph
         cli.main()
         """)
     )
