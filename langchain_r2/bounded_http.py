@@ -5,6 +5,7 @@ connection.
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -23,11 +24,16 @@ from langchain_r2.errors import (
     RejectedError,
     UnreachableError,
 )
+from langchain_r2.scrubbing import KeyFilter, StreamScrubber, without_bytes
 
 DEFAULT_DEADLINE_S: Final = 120.0
 """How long a call may take where nobody says."""
 MAX_REPLY_BYTES: Final = 8 * 2**20
 """Longest reply that is read."""
+
+_SHOWING: Final = ("httpcore2.http11", "httpcore2.http2", "httpcore2.proxy")
+"""Loggers that show the head of a reply at DEBUG."""
+_KEY_FILTER: Final = KeyFilter()
 
 _NOT_SENT: Final = (
     httpcore2.ConnectError,
@@ -82,6 +88,8 @@ class Origin:
 def bounded_clients(max_bytes: int = MAX_REPLY_BYTES) -> Clients:
     """Make the pair; they send nothing until their origin is set."""
     origin = Origin()
+    for logger in _SHOWING:
+        logging.getLogger(logger).addFilter(_KEY_FILTER)
     # No environment: a .netrc must not replace the key. Proxies of the environment are looked up by `_proxy`.
     settings: dict[str, Any] = {"trust_env": False, "headers": {"accept-encoding": "identity"}}
     return Clients(
@@ -120,7 +128,7 @@ class _Transport(httpx2.BaseTransport):
             response = pool.handle_request(_core(request))
         except _FAILURES as error:
             raise _failure(error) from error
-        body = _Body(response.stream, self._max_bytes)
+        body = _Body(response.stream, self._max_bytes, _keys(request))
         return _response(response, body, self._max_bytes, body.close)
 
     def close(self) -> None:
@@ -148,7 +156,7 @@ class _AsyncTransport(httpx2.AsyncBaseTransport):
             response = await pool.handle_async_request(_core(request))
         except _FAILURES as error:
             raise _failure(error) from error
-        body = _AsyncBody(response.stream, self._max_bytes)
+        body = _AsyncBody(response.stream, self._max_bytes, _keys(request))
         try:
             return _response(response, body, self._max_bytes, None)
         except ModelCallError:
@@ -166,20 +174,21 @@ async def _closed_with_the_loop(pool: httpcore2.AsyncConnectionPool, pools: _Poo
 
 
 class _Body(httpx2.SyncByteStream):
-    """A reply's bytes, counted as they come."""
+    """A reply's bytes, counted as they come; a key that the server echoes is hidden."""
 
-    def __init__(self, stream: Any, max_bytes: int) -> None:  # noqa: ANN401 - httpcore's is a union
-        self._stream, self._max_bytes = stream, max_bytes
+    def __init__(self, stream: Any, max_bytes: int, keys: list[str]) -> None:  # noqa: ANN401 - httpcore's is a union
+        self._stream, self._max_bytes, self.keys = stream, max_bytes, keys
 
     def __iter__(self) -> Iterator[bytes]:
-        read = 0
+        read, shown = 0, StreamScrubber(self.keys)
         try:
             for part in self._stream:
                 read += len(part)
                 if read > self._max_bytes:
                     self.close()
                     raise _too_long(self._max_bytes)
-                yield part
+                yield shown.feed(part)
+            yield shown.end()
         except _FAILURES as error:
             raise _failure(error) from error
 
@@ -190,18 +199,19 @@ class _Body(httpx2.SyncByteStream):
 class _AsyncBody(httpx2.AsyncByteStream):
     """The same on an event loop."""
 
-    def __init__(self, stream: Any, max_bytes: int) -> None:  # noqa: ANN401 - httpcore's is a union
-        self._stream, self._max_bytes = stream, max_bytes
+    def __init__(self, stream: Any, max_bytes: int, keys: list[str]) -> None:  # noqa: ANN401 - httpcore's is a union
+        self._stream, self._max_bytes, self.keys = stream, max_bytes, keys
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        read = 0
+        read, shown = 0, StreamScrubber(self.keys)
         try:
             async for part in self._stream:
                 read += len(part)
                 if read > self._max_bytes:
                     await self.aclose()
                     raise _too_long(self._max_bytes)
-                yield part
+                yield shown.feed(part)
+            yield shown.end()
         except _FAILURES as error:
             raise _failure(error) from error
 
@@ -220,8 +230,15 @@ def _core(request: httpx2.Request) -> httpcore2.Request:
     )
 
 
+def _keys(request: httpx2.Request) -> list[str]:
+    """What the request identifies itself with."""
+    found = (request.headers.get(name, "") for name in ("authorization", "api-key", "x-api-key"))
+    return [key.rsplit(" ", 1)[-1] for key in found if key]
+
+
 def _response(response: httpcore2.Response, body: Any, max_bytes: int, close: Any) -> httpx2.Response:  # noqa: ANN401
-    made = httpx2.Response(response.status, headers=response.headers, stream=body, extensions=response.extensions)
+    shown = [(name, without_bytes(value, body.keys)) for name, value in response.headers]
+    made = httpx2.Response(response.status, headers=shown, stream=body, extensions=response.extensions)
     length = made.headers.get("content-length", "")
     problem: ModelCallError | None = None
     if length.isdigit() and int(length) > max_bytes:

@@ -169,7 +169,7 @@ def _lines(path: Path) -> Iterator[_Line]:
 def _record(line: bytes, name: str) -> RunRecord:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     lacks = sorted(RunRecord.__required_keys__ - value.keys()) if isinstance(value, dict) else []
     if not isinstance(value, dict) or lacks:

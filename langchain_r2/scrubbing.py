@@ -3,6 +3,7 @@
 A server may echo the key that it was sent (``401: no such key: ...``), a caller may put one into ``metadata``.
 """
 
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -67,3 +68,48 @@ def without_secret_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings whose names are those of keys left out; keys in other values are hidden."""
     kept = {name: value for name, value in settings.items() if not is_secret_name(name)}
     return {n: scrubbed(v) if isinstance(v, str) and len(v) >= _SHORTEST else v for n, v in kept.items()}
+
+
+class KeyFilter(logging.Filter):
+    """For loggers of libraries that show what a server sent: keys do not pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Hide keys in the message."""
+        record.msg, record.args = scrubbed(record.getMessage()), ()
+        return True
+
+
+class StreamScrubber:
+    """Hides keys in bytes that come in parts; only what may be the beginning of a key is held back."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        """Set the keys."""
+        self._secrets = [s for s in secrets if len(s) >= _SHORTEST]
+        self._held = b""
+
+    def feed(self, part: bytes) -> bytes:
+        """What of it, and of what was held, may be shown."""
+        found = without_bytes(self._held + part, self._secrets)
+        cut = len(found) - max((_overlap(found, secret) for secret in self._secrets), default=0)
+        self._held = found[cut:]
+        return found[:cut]
+
+    def end(self) -> bytes:
+        """What is still held: the beginning of a key at most."""
+        held, self._held = self._held, b""
+        return held
+
+
+def without_bytes(data: bytes, secrets: Iterable[str]) -> bytes:
+    """As :func:`without`, for bytes."""
+    for secret in secrets:
+        if len(secret) >= _SHORTEST:
+            data = data.replace(secret.encode(), HIDDEN.encode())
+    return data
+
+
+def _overlap(found: bytes, key: str) -> int:
+    """How many bytes at the end are the beginning of a key."""
+    secret = key.encode()
+    longest = min(len(found), len(secret) - 1)
+    return next((n for n in range(longest, 0, -1) if found.endswith(secret[:n])), 0)

@@ -194,7 +194,8 @@ def _nothing_hidden() -> AbstractContextManager[Any]:
     stack = ExitStack()
     for place in ("langchain_r2.transport.failures.scrubbed", "langchain_r2.run_record.scrubbed"):
         stack.enter_context(patch(place, lambda text, *_: text))
-    stack.enter_context(patch("langchain_r2.transport.engine.without", lambda text, _: text))
+    for place in ("langchain_r2.transport.engine.without", "langchain_r2.scrubbing.without_bytes"):
+        stack.enter_context(patch(place, lambda text, _: text))
     return stack
 
 

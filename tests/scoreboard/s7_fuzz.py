@@ -36,7 +36,8 @@ SLOW_S: Final = 1.0
 _WORDS: Final = [
     "1:", "2.", "- ", "#1", "#query", "#", "(needs 1)",
     "[needs", "<think>", "</think>", "```json", "{", "}", "[", "]",
-    '"subtasks"', '"depends_on"', '"id"', '"text"', ":", ",", '"', "\\", "answer:", "\n", "\n\n", "**", "a", "a.b", "\0",
+    '"subtasks"', '"depends_on"', '"id"', '"text"', ":", ",", '"', "\\", "answer:", "\n", "\n\n", "**",
+    "a", "a.b", "\0",
     "\ud800", "\u200b", "</data>", "<data>", "data", "\uff1c/data", "9" * 400, "NaN", "-1", "1e999", "null",
 ]  # fmt: skip
 TEXT: Final = st.one_of(
@@ -84,8 +85,7 @@ def allocation(text: str) -> None:
 def usage(value: dict[str, Any]) -> None:
     """Sane counts, or an error of ours."""
     message = AIMessage("a", response_metadata={"finish_reason": "stop"})
-    counts: Any = value
-    message.usage_metadata = counts
+    vars(message)["usage_metadata"] = value
     try:
         replies.read_reply(message)
     except ModelCallError:
@@ -115,13 +115,13 @@ def records(text: str) -> None:
             rows = read_records(file)
         except ConfigurationError:
             return
-        assert all(isinstance(row, dict) and "attempts" in row for row in rows)
+        assert all("attempts" in row for row in rows)
 
 
 def answer(text: str) -> None:
     """A text, and tags around it that it cannot leave."""
     found, outcome = parse_answer(text)
-    assert (outcome == "malformed") == (not found)
+    assert (outcome == "malformed") is not bool(found)
     assert resolve("#1 and #2", {"1": found}, "q") == f"{found} and #2"
     shown = instruct.subtask("x", query=text, known={"1": found}, template="use #2", inline={"2": text}).user
     assert shown.count("<data>") == shown.count("</data>") == 3

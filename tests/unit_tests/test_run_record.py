@@ -198,3 +198,10 @@ def test_a_disk_that_fails_is_not_hidden(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(os, "fsync", full)
     with (tmp_path / "r").open("ab") as file, pytest.raises(OSError, match="No space"):
         append_record(file, record())
+
+
+def test_a_line_nested_too_deep_is_no_record(tmp_path: Path) -> None:
+    file = tmp_path / "runs.jsonl"
+    file.write_text('{"id": ' + "[" * 100_000 + "\n")
+    with pytest.raises(ConfigurationError, match="not a JSON object"):
+        read_records(file)

@@ -1,5 +1,6 @@
 """Keys are kept out of texts; what is no key is left."""
 
+import logging
 import pickle
 import traceback
 from typing import Any
@@ -11,7 +12,15 @@ from langchain_r2 import FREE, ModelPool, ModelSpec, create_r2_graph
 from langchain_r2.errors import BadValueError
 from langchain_r2.routers.baselines import NoDecomposer, cheapest
 from langchain_r2.run_record import failed_record, to_json
-from langchain_r2.scrubbing import is_secret_name, scrubbed, secrets_of, without, without_secret_names
+from langchain_r2.scrubbing import (
+    KeyFilter,
+    StreamScrubber,
+    is_secret_name,
+    scrubbed,
+    secrets_of,
+    without,
+    without_secret_names,
+)
 from langchain_r2.testing import ScriptedChatModel
 from langchain_r2.transport import Transport, classify
 
@@ -115,3 +124,25 @@ def test_a_record_of_a_run_that_raised_has_no_key(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("kind", [ConnectionError, TimeoutError, PermissionError, RuntimeError])
 def test_no_kind_of_failure_shows_a_key(kind: type[Exception]) -> None:
     assert CANARY not in str(classify(kind(f"cannot reach {CANARY}"), [CANARY]))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_a_key_is_hidden_in_bytes_whatever_the_parts(size: int) -> None:
+    data = f"begin {CANARY} {CANARY[:9]} {CANARY}{CANARY[:5]}".encode()
+    scrubber = StreamScrubber([CANARY, "short"])
+    parts = [scrubber.feed(data[i : i + size]) for i in range(0, len(data), size)]
+    assert b"".join([*parts, scrubber.end()]).decode() == f"begin [hidden] {CANARY[:9]} [hidden]{CANARY[:5]}"
+
+
+def test_nothing_but_the_beginning_of_a_key_is_held_back() -> None:
+    scrubber = StreamScrubber([CANARY])
+    assert scrubber.feed(b"data: x\n\n") == b"data: x\n\n"
+    assert scrubber.feed(b"can") == b""
+    assert scrubber.feed(b"dle") == b"candle"
+
+
+def test_the_logger_of_a_library_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", CANARY)
+    record = logging.LogRecord("x", 10, "f", 1, "head %r", (CANARY,), None)
+    assert KeyFilter().filter(record)
+    assert record.getMessage() == "head '[hidden]'"
