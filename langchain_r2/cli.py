@@ -1,4 +1,4 @@
-"""The command line: ``langchain-r2 ask | batch | draw | eval | calibrate | pool | serve-embedded``.
+"""The command line: ``langchain-r2 ask | batch | resume | draw | eval | calibrate | pool | serve-embedded``.
 
 Exit codes: 0 every query was answered, 2 wrong use (nothing was run), 3 some query was not answered, 130 interrupted.
 """
@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import io
 import sys
-import time
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -40,15 +39,21 @@ PoolOption = Annotated[
 BudgetOption = Annotated[
     float | None, typer.Option("--budget-usd", help="Most that one query may cost, in USD. A hard limit.")
 ]
+LedgerOption = Annotated[
+    Path | None,
+    typer.Option(help="Write runs and calls down here, so that after a kill nothing is paid twice.", metavar="FILE"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON run record and nothing else.")]
+RecordOption = Annotated[Path | None, typer.Option(help="Append the run record to this file.", metavar="FILE.jsonl")]
 
 
-def build_graph(pool: str, *, check: bool = True, budget: Any = None) -> Any:  # noqa: ANN401 - their imports are slow
+def build_graph(pool: str, *, check: bool = True, **kept: Any) -> Any:  # noqa: ANN401 - their imports are slow
     """Make the router graph for a pool; for a pool file with the calibration that lies beside it, if any.
 
     Args:
         pool: ``embedded`` or the path of a pool file.
         check: Whether every model of a file must be buildable, so that a missing key or package shows before any call.
-        budget: The ``Budget`` that all its runs share, if any.
+        kept: For ``create_r2_graph``: the ``budget`` that all its runs share, their call ``ledger``.
 
     Raises:
         ConfigurationError: The pool cannot be loaded, or one of its models cannot be built.
@@ -59,7 +64,7 @@ def build_graph(pool: str, *, check: bool = True, budget: Any = None) -> Any:  #
     router = named_router(pool, check=check, note=_note)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The allocator's thresholds")  # the note says it
-        return create_r2_graph(**router, budget=budget)
+        return create_r2_graph(**router, **kept)
 
 
 @app.callback()
@@ -81,41 +86,57 @@ def ask(
     pool: PoolOption = "embedded",
     budget_usd: BudgetOption = None,
     max_attempts: Annotated[int, typer.Option(help="Most tries of one subtask, over all models.")] = 4,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON run record and nothing else.")] = False,
-    record: Annotated[
-        Path | None, typer.Option(help="Append the run record to this file.", metavar="FILE.jsonl")
-    ] = None,
+    as_json: JsonOption = False,
+    record: RecordOption = None,
+    ledger: LedgerOption = None,
 ) -> None:
     """Answer one query, and show how and at what cost."""
+    from langchain_r2.cli_ask import opened, recording
     from langchain_r2.config import R2Context
-    from langchain_r2.run_record import answered, append_record, failed_record, open_records, run_record, to_json
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(_wrong_use())
         if not query.strip():
             raise BadValueError("query", query, "a text that is not empty")
-        limits = R2Context(budget_usd=budget_usd, max_attempts=max_attempts)
-        graph = build_graph(pool)
-        file = stack.enter_context(open_records(record)) if record else None
-        started, state, id_ = time.perf_counter(), None, uuid.uuid4().hex
+        limits, id_ = R2Context(budget_usd=budget_usd, max_attempts=max_attempts), uuid.uuid4().hex
+        kept = stack.enter_context(opened(ledger))
+        graph = build_graph(pool, ledger=kept)
+        run = stack.enter_context(recording(record, query, id_))
+        thread = {"configurable": {"thread_id": id_}} if kept else None
         try:
-            state = graph.invoke({"query": query}, context=limits)
-            row = run_record(state, id=id_, wall_s=time.perf_counter() - started)
-        except ConfigurationError:
+            told = run(lambda: graph.invoke({"query": query}, thread, context=limits))
+        except KeyboardInterrupt:
+            if kept:
+                _note(f"interrupted: go on with `langchain-r2 resume --ledger {ledger} {id_}`", "yellow")
             raise
-        except Exception as error:  # noqa: BLE001 - what failed is a record too
-            row = failed_record(query, error, id=id_, wall_s=time.perf_counter() - started)
-        if file:
-            append_record(file, row)
-    if as_json:
-        print(to_json(row))
-    elif state is None:
-        _note(str(row["error"]), "red")
-    else:
-        from langchain_r2.cli_view import show_run
+    raise typer.Exit(told.show(_note, as_json=as_json))
 
-        show_run(Console(), state)
-    raise typer.Exit(0 if answered(row) else 3)
+
+@app.command()
+def resume(
+    run_id: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", help="Id of the run's record; by default the newest run that did not end."),
+    ] = None,
+    *,
+    ledger: Annotated[Path, typer.Option(help="The call ledger that the run was kept in.", metavar="FILE")],
+    pool: PoolOption = "embedded",
+    as_json: JsonOption = False,
+    record: RecordOption = None,
+) -> None:
+    """Go on with a query that was killed; no call whose reply is in the ledger is made again."""
+    from langchain_r2.cli_ask import existing, recording, unfinished
+    from langchain_r2.resuming import resume
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_wrong_use())
+        kept = stack.enter_context(existing(ledger))
+        known = unfinished(kept, run_id)
+        thread = str(known.thread_id)
+        graph = build_graph(pool, ledger=kept)
+        run = stack.enter_context(recording(record, known.input["query"], thread))
+        told = run(lambda: resume(graph, thread))
+    raise typer.Exit(told.show(_note, as_json=as_json))
 
 
 @app.command()
@@ -135,9 +156,11 @@ def batch(
         bool,
         typer.Option("--resume", help="Go on with a file: queries that have a record, even of a failure, are skipped."),
     ] = False,
+    ledger: LedgerOption = None,
 ) -> None:
     """Answer the queries of a file."""
-    from langchain_r2.cli_batch import index_queries, read_queries, run_batch, take_done
+    from langchain_r2.cli_ask import opened
+    from langchain_r2.cli_batch import batch_threads, index_queries, read_queries, run_batch, take_done
     from langchain_r2.cli_view import BatchView
     from langchain_r2.config import R2Context
     from langchain_r2.ledger import Budget
@@ -154,12 +177,25 @@ def batch(
         shared = (
             None if total_budget is None else Budget(total_budget, view.cost_usd)
         )  # with what records say was spent
-        graph: Any = build_graph(pool, budget=shared) if waiting else None  # nothing to run: nothing to load
+        kept = stack.enter_context(opened(ledger))
+        # Nothing to run: nothing to load.
+        graph: Any = build_graph(pool, budget=shared, ledger=kept) if waiting else None
+        threads = batch_threads(kept, target, resume=resume) if kept else None
         file = stack.enter_context(open_records(target))
         queries = (query for query in read_queries(source) if query.id in waiting)
         try:
             with view:
-                asyncio.run(run_batch(graph, queries, file, concurrency=concurrency, limits=limits, on_record=view.add))
+                asyncio.run(
+                    run_batch(
+                        graph,
+                        queries,
+                        file,
+                        concurrency=concurrency,
+                        limits=limits,
+                        on_record=view.add,
+                        threads=threads,
+                    )
+                )
         except KeyboardInterrupt:
             _note(f"interrupted: {view.summary}; go on with --resume", "yellow")
             raise

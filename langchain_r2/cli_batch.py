@@ -2,7 +2,8 @@
 
 Of each query an id and a hash are kept in memory, of each record its cost. A record is on the disk before its worker
 takes the next query, so a kill, at any moment, loses the runs of at most ``concurrency`` queries: those under way. They
-are run, and paid, again on resume. A query that has a record never is.
+are run again on resume, and what they had paid is paid again unless a call ledger has it. A query that has a record
+never is.
 """
 
 import asyncio
@@ -13,8 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from langchain_core.runnables import RunnableConfig
+
+from langchain_r2.call_ledger import CallLedger
 from langchain_r2.config import R2Context
 from langchain_r2.errors import BadValueError
+from langchain_r2.nodes.admission import run_output
 from langchain_r2.run_record import append_records, failed_record, iter_records, run_record
 from langchain_r2.types import RunRecord
 
@@ -29,9 +34,34 @@ class Query(NamedTuple):
 class Graph(Protocol):
     """What a batch needs of a router graph."""
 
-    async def ainvoke(self, input: Any, *, context: R2Context) -> Mapping[str, Any]:  # noqa: A002, ANN401 - LangGraph's
+    async def ainvoke(
+        self,
+        input: Any,  # noqa: A002, ANN401 - LangGraph's
+        config: RunnableConfig | None = None,
+        *,
+        context: R2Context,
+    ) -> Mapping[str, Any]:
         """Run one query."""
         ...
+
+
+class Threads(NamedTuple):
+    """The threads that a batch's queries have in a call ledger."""
+
+    ledger: CallLedger
+    prefix: str
+
+    def of(self, query: Query) -> str:
+        """The thread of a query."""
+        return self.prefix + query.id
+
+
+def batch_threads(ledger: CallLedger, target: Path, *, resume: bool) -> Threads:
+    """Name the threads of a batch after its output; without ``resume``, what an earlier one left there is not used."""
+    threads = Threads(ledger, f"batch:{target.resolve()}:")
+    if not resume:
+        ledger.detach(threads.prefix).result()
+    return threads
 
 
 def read_queries(path: Path) -> Iterator[Query]:
@@ -104,6 +134,7 @@ async def run_batch(
     concurrency: int,
     limits: R2Context,
     on_record: Callable[[RunRecord], None],
+    threads: Threads | None = None,
 ) -> None:
     """Run queries, some at a time; a query that fails is a record too.
 
@@ -114,12 +145,13 @@ async def run_batch(
         concurrency: Most queries under way at once.
         limits: Of each query.
         on_record: Called after a record was written.
+        threads: Where the graph's call ledger has the queries; None: it has none.
     """
     waiting, written = iter(queries), _Appender(file)
 
     async def work() -> None:
         for query in waiting:
-            record = await _run(graph, query, limits)
+            record = await _run(graph, query, limits, threads)
             await written.append(record)
             on_record(record)
 
@@ -154,13 +186,26 @@ class _Appender:
         return rows
 
 
-async def _run(graph: Graph, query: Query, limits: R2Context) -> RunRecord:
+async def _run(graph: Graph, query: Query, limits: R2Context, threads: Threads | None) -> RunRecord:
     started = time.perf_counter()
     try:
-        state = await graph.ainvoke({"query": query.text}, context=limits)
+        state = await _asked(graph, query, limits, threads)
     except Exception as error:  # noqa: BLE001 - one query's failure must not end the batch
         return failed_record(query.text, error, id=query.id, wall_s=time.perf_counter() - started)
     return run_record(state, id=query.id, wall_s=time.perf_counter() - started)
+
+
+async def _asked(graph: Graph, query: Query, limits: R2Context, threads: Threads | None) -> Mapping[str, Any]:
+    """Run a query; what the ledger has of it is not paid again."""
+    if threads is None:
+        return await graph.ainvoke({"query": query.text}, context=limits)
+    thread = threads.of(query)
+    known = await asyncio.wrap_future(threads.ledger.newest(thread))
+    if known is not None and known.result is not None and known.input["query"] == query.text:
+        return run_output(known.result)  # killed between its end and its record
+    # An open run of the same query is gone on with.
+    config: RunnableConfig = {"configurable": {"thread_id": thread}}
+    return await graph.ainvoke({"query": query.text}, config, context=limits)
 
 
 def _hash(text: str) -> bytes:

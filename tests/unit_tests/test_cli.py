@@ -19,7 +19,6 @@ from langchain_r2 import ModelPool, cli, cli_batch, create_r2_graph
 from langchain_r2._version import __version__
 from langchain_r2.errors import BadValueError, RejectedError
 from langchain_r2.evals.benchmarks import Selection
-from langchain_r2.ledger import Budget
 from langchain_r2.routers.baselines import FixedAllocator
 from langchain_r2.routers.prompted import PromptedDecomposer
 from langchain_r2.run_record import read_records
@@ -57,11 +56,10 @@ def pool() -> ModelPool:
 
 @pytest.fixture
 def invoke(pool: ModelPool, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    def build_graph(name: str, *, check: bool = True, budget: Budget | None = None) -> Any:
+    def build_graph(name: str, *, check: bool = True, **kept: Any) -> Any:
         assert name == "embedded"
-        return create_r2_graph(
-            pool, decomposer=PromptedDecomposer(pool["m1"]), allocator=FixedAllocator(pool, "m1"), budget=budget
-        )
+        router: Any = {"decomposer": PromptedDecomposer(pool["m1"]), "allocator": FixedAllocator(pool, "m1")}
+        return create_r2_graph(pool, **router, **kept)
 
     monkeypatch.setattr(cli, "build_graph", build_graph)
     return run
