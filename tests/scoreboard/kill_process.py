@@ -39,7 +39,6 @@ from langchain_r2.transport.journal import Journal
 from langchain_r2.types import Allocation
 from tests.scoreboard.kill_protections import PROTECTIONS
 
-THREAD = "thread"
 PLAN = "1: p\n2: q\n3: r\n4: s\n5: mid #1 #2 #3 #4\n6: x #5\n7: y #5\n8: z #5"
 """Four side by side, one that needs them, three that need it: with plan and aggregation ten calls that are billed."""
 CALLS = 10
@@ -112,6 +111,8 @@ def play(job: dict[str, Any]) -> None:
     for name in job["without"]:
         PROTECTIONS[name]()
     watch(points)
+    if "kill_after_s" in job:  # at any moment: SIGALRM ends a process that does not expect it
+        signal.setitimer(signal.ITIMER_REAL, job["kill_after_s"])
     result = asyncio.run(_aplay(job, points)) if job["graph"] == "async" else _play(job, points)
     Path(job["folder"], job["out"]).write_text(json.dumps({**result, "hits": points.hits}), encoding="utf-8")
 
@@ -122,9 +123,9 @@ def _play(job: dict[str, Any], points: Points) -> dict[str, Any]:
     options = {"durability": job["durability"]}
     try:
         if job["resume"]:
-            output = resume(graph, THREAD, **options)
+            output = resume(graph, job["folder"], **options)
         else:
-            output = graph.invoke({"query": "q"}, {"configurable": {"thread_id": THREAD}}, **options)
+            output = graph.invoke({"query": "q"}, {"configurable": {"thread_id": job["folder"]}}, **options)
     except UnknownThreadError:
         return {"unknown": True}
     return shape(output)
@@ -139,9 +140,9 @@ async def _aplay(job: dict[str, Any], points: Points) -> dict[str, Any]:
         options = {"durability": job["durability"]}
         try:
             if job["resume"]:
-                output = await aresume(graph, THREAD, **options)
+                output = await aresume(graph, job["folder"], **options)
             else:
-                output = await graph.ainvoke({"query": "q"}, {"configurable": {"thread_id": THREAD}}, **options)
+                output = await graph.ainvoke({"query": "q"}, {"configurable": {"thread_id": job["folder"]}}, **options)
         except UnknownThreadError:
             return {"unknown": True}
         return shape(output)
@@ -166,7 +167,7 @@ def build(job: dict[str, Any], points: Points, saver: Any) -> Any:
         transport=transport,
         aggregation="llm",
         checkpointer=saver,
-        ledger=None if "ledger" in job["without"] else CallLedger(Path(job["folder"], "calls.db")),
+        ledger=None if "ledger" in job["without"] else CallLedger(Path(job.get("ledger", job["folder"]), "calls.db")),
     )
 
 

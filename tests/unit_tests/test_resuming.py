@@ -223,3 +223,36 @@ def kept(**changes: Any) -> Checkpoint:
 )
 def test_how_to_go_on(run: Run | None, checkpoint: Checkpoint | None, keeps: bool, way: Way | None) -> None:
     assert way_on(run, checkpoint, keeps=keeps) == way
+
+
+def test_subtasks_as_nodes_of_their_own(make: Any, ledger: CallLedger) -> None:
+    script = Breaking()
+    made = make(script, plan=PLAN, execution="send", checkpointer=InMemorySaver(), ledger=ledger)
+    with pytest.raises(KilledError):
+        made.graph.invoke({"query": "q"}, THREAD)
+    script.at = ""
+    assert resume(made.graph, "1")["answer"] == EXPECTED
+    assert (len(made.router.call_history), len(made.calls("m1"))) == (1, 4)
+
+
+@pytest.mark.parametrize(("more", "status"), [(1.001, "ok"), (0.999, "budget_exhausted")])
+def test_the_budget_counts_what_was_spent_and_lost_before_once(
+    make: Any, saver: Any, ledger: CallLedger, more: float, status: str
+) -> None:
+    make(Breaking(""), plan=PLAN, ledger=ledger).graph.invoke({"query": "q"}, {"configurable": {"thread_id": "whole"}})
+    whole = ledger.newest("whole").result()
+    assert whole is not None
+    *_, second, third = ledger.calls(whole.run_id).result()
+    script = Breaking()
+    made = make(script, plan=PLAN, checkpointer=saver, ledger=ledger)
+    with pytest.raises(KilledError):
+        made.graph.invoke({"query": "q"}, THREAD)
+    script.at = ""
+    run = ledger.newest("1").result()
+    assert run is not None
+    before = ledger.spent(run.run_id).result().cost_usd
+    assert before > (second.worst_usd or 0.0)  # the lost call, in full
+    needed = before + (second.cost_usd or 0.0) + (third.worst_usd or 0.0) * more
+    output = resume(made.graph, "1", context=R2Context(budget_usd=needed, max_attempts=1, max_replans=0))
+    assert output["status"] == status
+    assert ledger.spent(run.run_id).result().cost_usd == pytest.approx(sum(a["cost_usd"] for a in output["attempts"]))
