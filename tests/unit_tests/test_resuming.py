@@ -184,7 +184,7 @@ def test_a_thread_that_nobody_knows(make: Any, saver: Any, ledger: CallLedger) -
 def test_a_graph_that_keeps_nothing(make: Any) -> None:
     with pytest.raises(BadValueError, match="a checkpointer, a ledger, or both"):
         resume(make(Breaking("")).graph, "1")
-    other = StateGraph(R2State).add_node("n", lambda s: {}).set_entry_point("n").compile()
+    other = StateGraph(R2State).add_node("n", lambda state: {}).set_entry_point("n").compile()
     with pytest.raises(BadValueError, match="create_r2_graph"):
         resume(other, "1")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.messages import AIMessage
@@ -119,7 +119,7 @@ def test_a_failed_call_is_replayed_with_all_its_tries(path: Path) -> None:
 def test_a_refused_call_is_not_sent_again_even_if_the_end_was_not_written(path: Path) -> None:
     with CallLedger(path) as ledger:
         first = Scripted([RejectedError("no")], ledger)
-        first.transport.ledger = NoRelease(ledger)
+        first.transport.ledger = cast(Any, NoRelease(ledger))
         first.made()
     with CallLedger(path) as ledger:
         again = Scripted(["better"], ledger)
