@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from langchain_r2.call_ledger import CallLedgerStore, Spent, committed
 from langchain_r2.config import R2Context
@@ -11,6 +11,8 @@ from langchain_r2.flow import Flow, Invoke
 from langchain_r2.ledger import Budget, bill
 from langchain_r2.types import Attempt
 
+_Limits: TypeAlias = tuple[float | None, int | None, float | None]
+"""USD, tokens and seconds."""
 _MOST: Final = 65536
 """Runs whose budgets are kept: one that was killed by its caller never says that it ended."""
 
@@ -21,7 +23,7 @@ class RunBudgets:
     def __init__(self, total: Budget | None = None, ledger: CallLedgerStore | None = None) -> None:
         """Take the budget that all runs share besides their own, and the ledger that knows what runs spent, if any."""
         self.total, self.ledger = total, ledger
-        self._by_run: OrderedDict[str, Budget] = OrderedDict()
+        self._by_run: OrderedDict[str, tuple[_Limits, Budget]] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, run_id: str, limits: R2Context, attempts: Iterable[Attempt]) -> Flow[Budget]:
@@ -32,16 +34,19 @@ class RunBudgets:
             limits: What it may spend.
             attempts: What it did before, for a run that this process sees for the first time and no ledger knows.
         """
-        if self.total is None and (limits.budget_usd, limits.budget_tokens, limits.budget_s) == (None, None, None):
+        wanted = limits.budget_usd, limits.budget_tokens, limits.budget_s
+        if self.total is None and wanted == (None, None, None):
             return Budget()
         with self._lock:
             known = self._by_run.get(run_id)
-        if known is not None:
-            return known
-        if self.ledger is None:
-            before = _spent(limits, attempts)
-        else:  # it also has calls whose replies a kill lost
+        if known is not None and known[0] == wanted:
+            return known[1]
+        if self.ledger is not None:  # it also has calls whose replies a kill lost
             before = yield from committed(self.ledger.spent, run_id)
+        elif known is not None:  # resumed with other limits
+            before = Spent(known[1].spent_usd, known[1].spent_tokens)
+        else:
+            before = _spent(limits, attempts)
         made = Budget(
             limits.budget_usd,
             before.cost_usd,
@@ -51,10 +56,12 @@ class RunBudgets:
             within=self.total,
         )
         with self._lock:
-            budget = self._by_run.setdefault(run_id, made)
+            now = self._by_run.get(run_id)
+            if now is None or now[0] != wanted:  # else a sibling was first
+                now = self._by_run[run_id] = wanted, made
             if len(self._by_run) > _MOST:
                 self._by_run.popitem(last=False)
-        return budget
+        return now[1]
 
     def drop(self, run_id: str) -> None:
         """Forget a run that ended."""
