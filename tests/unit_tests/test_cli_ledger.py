@@ -15,7 +15,6 @@ from langchain_r2.routers.prompted import PromptedDecomposer
 from langchain_r2.run_record import read_records
 from langchain_r2.testing import ScriptedChatModel, scripted_message, scripted_pool
 
-
 UNTIMED = {"wall_s": 0.0, "started_at": 0.0}
 
 
