@@ -19,7 +19,7 @@ from tests.scoreboard.row import Outcome, Row, guarded, judged
 
 ROOT: Final = Path(__file__).parents[2]
 LIBRARY: Final = ROOT / "langchain_r2"
-EXTRAS: Final = ("openai", "agents", "serve", "sqlite", "evals")
+EXTRAS: Final = ("openai", "agents", "serve", "sqlite")
 _ENTRY: Final = re.compile(r"^([a-z0-9._-]+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})*)$", re.MULTILINE)
 _FREE: Final = re.compile(
     r"\b(MIT|BSD|Apache|ISC|PSF|Python Software Foundation|MPL|Mozilla|HPND|0BSD|Unlicense)", re.IGNORECASE
@@ -161,7 +161,8 @@ def _safe_calls() -> Outcome:
     return judged("S8", "nothing that runs data", {"called": bool(found)}, called=found)
 
 
-CHECKS: Final[tuple[Callable[[], Outcome], ...]] = (
+Check = Callable[[], Outcome]
+CHECKS: Final[tuple[Check, ...]] = (
     _whole, _agrees, _no_litellm, _quiet_import, _plain_wheel, _licences, _only_safetensors, _safe_calls,
 )  # fmt: skip
 

@@ -75,7 +75,7 @@ def test_a_runnable_still_finds_its_key_in_the_config() -> None:
     plans = NoDecomposer()
 
     def decompose(value: Any, config: RunnableConfig) -> Any:
-        found.append(config["configurable"]["openai_api_key"])
+        found.append((config.get("configurable") or {})["openai_api_key"])
         return plans.invoke(value)
 
     graph = create_r2_graph(
