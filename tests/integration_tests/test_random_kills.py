@@ -27,8 +27,8 @@ def killed_and_resumed(play: Play, folder: Path, ledger: Path, seed: int) -> tup
     graph, durability = ("sync", "async")[seed % 2], ("sync", "async", "exit")[seed % 3]
     job = {"graph": graph, "durability": durability, "folder": str(folder), "ledger": str(ledger), "without": []}
     begun = False
-    for number in range(MOST_KILLS + 1):
-        last = number == MOST_KILLS
+    for number in range(MOST_KILLS + 2):
+        last = number >= MOST_KILLS  # twice: a run that was killed before it was accepted is asked once more
         limit = {} if last else {"kill_after_s": rng.uniform(0.02, 0.5)}
         code = play({**job, **limit, "resume": begun, "out": f"out{number}.json"})
         assert code in (0, -signal.SIGALRM), f"run {seed} ended with {code}"
