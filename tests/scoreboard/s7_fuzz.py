@@ -153,7 +153,7 @@ class Streams:
         assert all((a["cost_usd"] or 0) >= 0 for a in outcome.attempts)
 
 
-def _toml(table: dict[str, Any]) -> str:
+def _toml(table: dict[Any, Any]) -> str:
     rows = [f"{key} = {json.dumps(value)}" for key, value in table.items() if key.isidentifier()]
     return "[[models]]\n" + "\n".join(rows)
 
