@@ -17,6 +17,8 @@
     |   +-- InvalidReplyError                  a reply that is not whole or not sane
     |   +-- DeadlineError (TimeoutError)       no whole reply within the time allowed
     |   +-- LostReplyError                     sent by a process that died before it had a reply
+    |   +-- BrokenOffError                     a reply that ended after its first words had been passed on
+    +-- NoAnswerError                          a chat model's run ended without an answer
     +-- BudgetError                            the next call could cost more than the budget has left
     +-- CheckpointError (ValueError)           stored data that is not what our graph stores: nothing of it was built
     +-- LedgerError                            a call ledger could not be written: nothing was sent or shown
@@ -191,6 +193,26 @@ class LostReplyError(ModelCallError):
 
     may_pass = True
     may_be_billed = True
+
+
+class BrokenOffError(ModelCallError):
+    """A reply that ended after its first words had been passed on: they cannot be taken back, so no try follows."""
+
+    may_be_billed = True
+
+
+class NoAnswerError(R2Error):
+    """A run of ``ChatR2`` ended without an answer."""
+
+    def __init__(self, status: str, problem: str, cost_usd: float | None) -> None:
+        """State how it ended (a ``Status``), what went wrong, and what it cost all the same."""
+        self.status, self.problem, self.cost_usd = status, problem, cost_usd
+        spent = "unknown" if cost_usd is None else f"{cost_usd:.3g}"
+        super().__init__(f"no answer, status {status!r}: {problem:.2000}. It cost {spent} USD.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments."""
+        return type(self), (self.status, self.problem, self.cost_usd)
 
 
 class LedgerError(R2Error):

@@ -1,7 +1,7 @@
 """The pool: which models there are, in which order and groups, at which prices, and how to reach each."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -261,16 +261,25 @@ class ModelPool:
         except KeyError:
             raise UnknownModelError(name, self.names) from None
 
-    def up(self, name: str) -> str | None:
-        """The next stronger model, or None at the top. The order runs through a group, then into the next."""
-        rank = self.rank(name) + 1
-        return self.models[rank].name if rank < len(self.models) else None
+    def up(self, name: str, needs: Set[str] = frozenset()) -> str | None:
+        """The next stronger model that has some capabilities, or None at the top.
 
-    def down(self, name: str, floor: str | None = None) -> str | None:
-        """The next cheaper model, or None at the bottom or at the floor."""
-        rank = self.rank(name) - 1
+        The order runs through a group, then into the next.
+        """
+        stronger = self.models[self.rank(name) + 1 :]
+        return next((model.name for model in stronger if needs <= model.capabilities), None)
+
+    def down(self, name: str, floor: str | None = None, needs: Set[str] = frozenset()) -> str | None:
+        """The next cheaper model that has some capabilities, or None at the bottom or at the floor."""
         lowest = self.rank(floor) if floor is not None else 0
-        return self.models[rank].name if rank >= lowest else None
+        cheaper = reversed(self.models[lowest : self.rank(name)])
+        return next((model.name for model in cheaper if needs <= model.capabilities), None)
+
+    def fitting(self, name: str, needs: Set[str]) -> str | None:
+        """That model if it has some capabilities, else the next stronger one that does, else the next cheaper one."""
+        if needs <= self[name].capabilities:
+            return name
+        return self.up(name, needs) or self.down(name, needs=needs)
 
     def group(self, group: Group) -> tuple[ModelSpec, ...]:
         """The models of a group, weakest first; may be empty."""

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 from langchain_r2.types import (
     Allocation,
     Attempt,
+    ChatTurn,
     Direction,
     ModelRecord,
     Move,
@@ -24,6 +25,8 @@ class R2Input(TypedDict):
     """Give ``query``, or ``messages`` whose last one is the user's."""
 
     query: NotRequired[str]
+    turn: NotRequired[ChatTurn]
+    """The turn of a conversation that the query is; ``ChatR2`` gives it."""
     messages: NotRequired[Annotated[list[AnyMessage], add_messages]]
 
 
@@ -41,6 +44,7 @@ class R2State(TypedDict):
     run_id: str
     """Names the run, in the call ledger too."""
     query: str
+    turn: NotRequired[ChatTurn]
     plan: Plan
     allocation: Allocation
     results: Annotated[list[SubtaskResult], merged]
@@ -127,6 +131,8 @@ class SubtaskState(TypedDict):
     max_attempts: int
     upward: bool
     downward: bool
+    verbatim: NotRequired[bool]
+    """Whether a model that reads instructions is shown the run's conversation as it is, instead of the text."""
 
 
 class SubtaskUpdate(TypedDict, total=False):
@@ -143,3 +149,4 @@ class SubtaskUpdate(TypedDict, total=False):
     evidence: Evidence
     subplan: Plan | None
     suballocation: Allocation | None
+    max_attempts: int

@@ -12,21 +12,35 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_r2.errors import BadValueError
 
 
-def with_schema(model: BaseChatModel, schema: Mapping[str, Any], options: Mapping[str, Any]) -> Runnable[Any, Any]:
+def with_schema(
+    model: BaseChatModel,
+    schema: Mapping[str, Any],
+    options: Mapping[str, Any],
+    *,
+    method: str | None = None,
+    strict: bool | None = None,
+) -> Runnable[Any, Any]:
     """The model, replying in JSON of that schema; what it returns is its message, with usage and token probabilities.
 
     Args:
         model: A chat model whose LangChain class has ``with_structured_output``.
         schema: A JSON schema with a title.
         options: Fields of the model to change, such as ``temperature``.
+        method: How the form is asked for, as LangChain names it; None: as the model's class does by itself.
+        strict: Whether the endpoint has to enforce the schema; None: where ``method`` is None, if the class can.
 
     Raises:
         BadValueError: The model's class cannot do that.
     """
     changed = model.model_copy(update=dict(options))
-    strict = {"strict": True} if "strict" in inspect.signature(model.with_structured_output).parameters else {}
+    asked: dict[str, Any] = {} if method is None else {"method": method}
+    if strict is not None:
+        asked["strict"] = strict
+    elif method is None and "strict" in inspect.signature(model.with_structured_output).parameters:
+        asked["strict"] = True
+    form: Any = dict(schema) or None  # JSON mode needs none
     try:
-        bound: Runnable[Any, Any] = changed.with_structured_output(dict(schema), include_raw=True, **strict)
+        bound: Runnable[Any, Any] = changed.with_structured_output(form, include_raw=True, **asked)
     except NotImplementedError as error:
         allowed, hint = "one with structured output", 'Leave "structured_output" out of its capabilities.'
         raise BadValueError("chat model", type(model).__name__, allowed, hint) from error

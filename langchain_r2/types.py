@@ -1,6 +1,6 @@
 """The records that runs are made of: plain JSON data with string keys, safe in any checkpointer and over HTTP."""
 
-from typing import Literal, NotRequired
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -99,6 +99,8 @@ class Attempt(TypedDict):
     """What was thought of its answer; absent for other roles than the executor, and for a try that was made again."""
     prompt: NotRequired[str]
     """What was sent, without keys; only in records of runs that kept their prompts."""
+    message: NotRequired[dict[str, Any]]
+    """The whole reply as data, where it answers a conversation; absent elsewhere."""
 
 
 class Allocation(TypedDict):
@@ -167,6 +169,40 @@ class ModelRecord(TypedDict):
     tries: int
     accepted: int
     confidence_sum: float
+
+
+class OutputForm(TypedDict):
+    """The form that a reply to a conversation has to have."""
+
+    method: Literal["json_schema", "function_calling", "json_mode"]
+    schema: dict[str, Any]
+    """A JSON schema with a title; empty for JSON of any form."""
+    strict: bool | None
+    """Whether the endpoint has to enforce it; None: as the model's class does by itself."""
+
+
+class ChatTurn(TypedDict):
+    """What a run answers beside its query: the conversation, and what the caller asks of its chat model."""
+
+    messages: list[dict[str, Any]]
+    """The conversation as LangChain writes messages as data; the last one is to be answered."""
+    system: str
+    """Its system prompts: every model that reads instructions sees them."""
+    digest: str
+    """What came before the query, cut to a bound: what routers, and models that get a part of the query, see of it."""
+    whole: bool
+    """Whether it is given to one model as it is, instead of being decomposed."""
+    model: str | None
+    """The pool model that the caller chose; None: the allocator does."""
+    tools: list[dict[str, Any]]
+    """Tools that may be called, as OpenAI writes them."""
+    tool_choice: Any
+    output: OutputForm | None
+    options: dict[str, Any]
+    """Further options of the call that answers, such as ``stop`` and ``temperature``."""
+    stream: Literal["no", "final", "first"]
+    """Whether the answer is passed on while it is written: never; from a try that cannot be followed by another; from
+    the first try, which is then the only one."""
 
 
 class RunRecord(TypedDict):

@@ -92,9 +92,8 @@ def _made(transport: Transport, call: Call) -> Flow[Outcome | None]:
 
 def _sample(confidence: Confidence, call: Call, number: int) -> Call:
     ordinal = call.ordinal + 2 * number  # the allocator's samples of a subtask have odd ones, the executor's even ones
-    return replace(
-        call, role="evaluator", temperature=confidence.temperature, seed=number, ordinal=ordinal, top_logprobs=0
-    )
+    warm = replace(call, temperature=confidence.temperature, seed=number, top_logprobs=0, on_chunk=None)
+    return replace(warm, role="evaluator", ordinal=ordinal)
 
 
 def _agreement(replies: Sequence[Reply], answer: str) -> float | None:
@@ -108,7 +107,7 @@ def _agreement(replies: Sequence[Reply], answer: str) -> float | None:
 def _verification(confidence: Confidence, answer: str, call: Call, pool: ModelPool) -> Call:
     spec = pool[confidence.verifier or ""]
     prompt = instruct.verify(call.prompt.user, answer)
-    return replace(call, spec=spec, prompt=prompt, role="evaluator", temperature=0.0, top_logprobs=5)
+    return replace(call, spec=spec, prompt=prompt, role="evaluator", temperature=0.0, top_logprobs=5, turn=None)
 
 
 def _verified(replies: Sequence[Reply]) -> float | None:

@@ -28,6 +28,11 @@ def sequence(logprobs: Sequence[float]) -> float:
     return math.fsum(logprobs)
 
 
+def mean(logprobs: Sequence[float]) -> float:
+    """Log-probability per token: for prose, where the probability of the whole is that of its length."""
+    return math.fsum(logprobs) / len(logprobs) if logprobs else 0.0
+
+
 def minimum(logprobs: Sequence[float]) -> float:
     """Log-probability of the least likely token."""
     return min(logprobs, default=0.0)
@@ -50,7 +55,12 @@ def quantile(alpha: float) -> Signal:
     return signal
 
 
-SIGNALS: Final[dict[str, Signal]] = {"sequence": sequence, "minimum": minimum, "quantile_0.4": quantile(0.4)}
+SIGNALS: Final[dict[str, Signal]] = {
+    "sequence": sequence,
+    "mean": mean,
+    "minimum": minimum,
+    "quantile_0.4": quantile(0.4),
+}
 """Signals that are read from the written tokens' log-probabilities."""
 
 

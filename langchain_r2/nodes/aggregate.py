@@ -1,21 +1,24 @@
 """Node ``aggregate``: the answers of the subtasks become the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from langchain_r2.config import R2Context
 from langchain_r2.errors import BudgetError
 from langchain_r2.flow import Flow
+from langchain_r2.ledger import Budget
 from langchain_r2.nodes.admission import finished
 from langchain_r2.nodes.base import Dependencies, Node, limits_of
 from langchain_r2.parsing import parse_answer
-from langchain_r2.prompts import prompts_for
+from langchain_r2.prompts import instruct, prompts_for
 from langchain_r2.state import R2State, R2Update
-from langchain_r2.transport import Call
-from langchain_r2.types import Attempt, Status, SubtaskResult
+from langchain_r2.transport import Call, Reply
+from langchain_r2.turns import answer_of, is_answer, needs_of
+from langchain_r2.types import Attempt, ChatTurn, Status, SubtaskResult
 
 
 def aggregate_node(needs: Dependencies) -> Node:
@@ -28,20 +31,9 @@ def aggregate_node(needs: Dependencies) -> Node:
         answer = last_answer(results)
         if needs.aggregation == "join":
             answer = "\n".join(r["answer"] for r in results if r["answer"]) or None
-        elif needs.aggregation == "llm" and answer is not None and len(results) > 1:
-            spec = needs.pool[needs.aggregator]
+        elif _is_written(needs, state) and answer is not None and len(results) > 1:
             budget = yield from needs.budget(state, limits_of(runtime))
-            call = Call(
-                spec=spec,
-                prompt=prompts_for(spec.prompt_style).aggregate(
-                    state["query"], {r["id"]: r["answer"] for r in results}
-                ),
-                role="aggregator",
-                budget=budget,
-                config=config,
-                deadline_s=limits_of(runtime).deadline_s,
-                run_id=needs.recorded(state),
-            )
+            call = _call(needs, state, limits_of(runtime), runtime.stream_writer, config, budget)
             try:
                 outcome = yield from needs.transport.call(call)
             except BudgetError as raised:
@@ -51,7 +43,7 @@ def aggregate_node(needs: Dependencies) -> Node:
                 if outcome.reply is None:  # the last subtask's answer stands
                     status, error = "best_effort", f"aggregator: {outcome.error}"
                 else:
-                    answer = parse_answer(outcome.reply.text)[0] or answer
+                    answer = _answer(outcome.reply, attempts[-1], call.turn) or answer
         runtime.stream_writer({"event": "answer", "answer": answer, "status": status})
         update = R2Update(answer=answer, status=status, error=error, attempts=[*state["attempts"], *attempts])
         # A thread always ends with the router's turn: what the user says next is the next query.
@@ -64,6 +56,54 @@ def aggregate_node(needs: Dependencies) -> Node:
         return update
 
     return Node(aggregate, "aggregate")
+
+
+def _is_written(needs: Dependencies, state: R2State) -> bool:
+    """Whether a pool model writes the answer: it is set so, or tools or a form are asked of it, which no part has."""
+    return needs.aggregation == "llm" or bool(needs_of(state.get("turn")))
+
+
+def _call(
+    needs: Dependencies,
+    state: R2State,
+    limits: R2Context,
+    emit: Callable[[Any], None],
+    config: RunnableConfig,
+    budget: Budget,
+) -> Call:
+    turn = state.get("turn")
+    spec = needs.pool[needs.pool.fitting(needs.aggregator, needs_of(turn)) or needs.aggregator]
+    answers = {r["id"]: r["answer"] for r in state["results"]}
+    prompt = prompts_for(spec.prompt_style).aggregate(state["query"], answers)
+    if turn is not None and spec.prompt_style == "instruct":
+        prompt = instruct.compose(state["query"], answers)
+        prompt = instruct.in_conversation(prompt, digest=turn["digest"], system=turn["system"])
+    else:
+        turn = None
+    return Call(
+        spec=spec,
+        prompt=prompt,
+        role="aggregator",
+        budget=budget,
+        config=config,
+        deadline_s=limits.deadline_s,
+        run_id=needs.recorded(state),
+        turn=turn,
+        on_chunk=None
+        if turn is None or turn["output"] or turn["stream"] == "no"
+        else lambda chunk: emit({"event": "chunk", "chunk": chunk}),
+    )
+
+
+def _answer(reply: Reply, row: Attempt, turn: ChatTurn | None) -> str | None:
+    """The answer in the aggregator's reply; None where it has none."""
+    if turn is None:
+        return parse_answer(reply.text)[0] or None
+    if not is_answer(turn, reply.text, reply.message):
+        return None
+    if reply.message is not None:
+        row["message"] = reply.message
+    return answer_of(reply.text, reply.message)
 
 
 def last_answer(results: Sequence[SubtaskResult]) -> str | None:

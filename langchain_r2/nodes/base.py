@@ -19,7 +19,8 @@ from langchain_r2.pool import ModelPool
 from langchain_r2.routers.base import Allocator, Decomposer
 from langchain_r2.state import R2State, SubtaskState
 from langchain_r2.transport import Transport
-from langchain_r2.types import AggregationMode, Move, MoveKind
+from langchain_r2.turns import needs_of
+from langchain_r2.types import AggregationMode, ChatTurn, Move, MoveKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,8 @@ class SubtaskContext:
     store: BaseStore | None = field(default=None, compare=False)
     run_id: str | None = None
     """What its calls are written down under in the call ledger; None: nowhere."""
+    turn: ChatTurn | None = None
+    """The turn of a conversation that the run answers, if it answers one."""
 
 
 _NO_LIMITS: Final = R2Context()
@@ -122,6 +125,11 @@ def limits_of(runtime: Runtime[Any]) -> R2Context:
     """The run's limits; the defaults where the caller gave none."""
     context = runtime.context
     return context if isinstance(context, R2Context) else _NO_LIMITS if context is None else R2Context(**context)
+
+
+def capabilities(state: SubtaskState, context: SubtaskContext) -> frozenset[str]:
+    """What a model must be able to do to try a subtask."""
+    return needs_of(context.turn if state.get("verbatim") else None)
 
 
 def asked_text(state: SubtaskState) -> str:

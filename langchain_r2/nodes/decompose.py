@@ -11,7 +11,7 @@ from langchain_r2.flow import Flow, Invoke
 from langchain_r2.nodes.admission import admitted
 from langchain_r2.nodes.base import Dependencies, Node, limits_of
 from langchain_r2.nodes.budgets import routed
-from langchain_r2.routers.base import DecomposerInput, whole_query_plan
+from langchain_r2.routers.base import DecomposerInput, DecomposerOutput, whole_query_plan
 from langchain_r2.state import R2State, R2Update
 
 
@@ -25,16 +25,21 @@ def decompose_node(needs: Dependencies) -> Node:
         start = R2Update(run_id=run_id, query=query, results=[], answer=None, error=None, status="ok")
         if not from_message:
             start["messages"] = [HumanMessage(query)]
-        try:
-            asked = DecomposerInput(
-                query=query,
-                deadline_s=limits.deadline_s,
-                run_id=run_id if needs.ledger else None,
-            )
-            budget = yield from needs.budgets.of(run_id, limits, ())
-            made = yield from routed(Invoke(needs.decomposer, asked, config), budget)
-        except BudgetError:
-            made = {"plan": whole_query_plan(query, ["budget"]), "attempts": []}
+        turn = state.get("turn")
+        asked = DecomposerInput(
+            query=query,
+            deadline_s=limits.deadline_s,
+            run_id=run_id if needs.ledger else None,
+            digest=turn["digest"] if turn else "",
+        )
+        if turn and turn["whole"]:
+            made = DecomposerOutput(plan=whole_query_plan(query, []), attempts=[])
+        else:
+            try:
+                budget = yield from needs.budgets.of(run_id, limits, ())
+                made = yield from routed(Invoke(needs.decomposer, asked, config), budget)
+            except BudgetError:
+                made = DecomposerOutput(plan=whole_query_plan(query, ["budget"]), attempts=[])
         runtime.stream_writer({"event": "plan", "plan": made["plan"]})
         start["plan"], start["attempts"] = made["plan"], made["attempts"]
         return start

@@ -87,6 +87,7 @@ def plan_run(needs: Dependencies, graph: Runnable[Any, Any], state: R2State, run
             router_usd=router_usd,
             store=runtime.store,
             run_id=needs.recorded(state),
+            turn=state.get("turn"),
         ),
         query=state["query"],
         plan=state["plan"],

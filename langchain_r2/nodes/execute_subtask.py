@@ -1,19 +1,24 @@
 """Node ``execute_subtask``: the current model tries the subtask, and its answer is judged."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
+from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from langchain_r2.confidence import Confidence, Reading
 from langchain_r2.confidence.asking import read
-from langchain_r2.errors import BudgetError, InvalidReplyError, RejectedError
+from langchain_r2.errors import BrokenOffError, BudgetError, InvalidReplyError, RejectedError
 from langchain_r2.flow import Flow
-from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext
+from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, capabilities
 from langchain_r2.parsing import parse_answer
-from langchain_r2.pool import ModelPool
-from langchain_r2.prompts import prompts_for
+from langchain_r2.pool import ModelPool, ModelSpec
+from langchain_r2.prompts import Prompt, prompts_for
 from langchain_r2.state import Evidence, SubtaskState, SubtaskUpdate
 from langchain_r2.transport import Call, Outcome, expected_usd
-from langchain_r2.types import Attempt, Reason, Verdict
+from langchain_r2.turns import answer_of, is_answer
+from langchain_r2.types import Attempt, ChatTurn, Reason, Verdict
 
 _TRUNCATED = frozenset({"length", "max_tokens", "MAX_TOKENS"})
 _REFUSED = frozenset({"content_filter", "refusal", "SAFETY"})
@@ -26,7 +31,9 @@ def execute_subtask_node(needs: Dependencies) -> Node:
         state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig
     ) -> Flow[SubtaskUpdate]:
         context = runtime.context
-        call = _call(needs, state, context, config)
+        turn = answered_turn(state, needs.pool[state["model"]], context)
+        confidence = in_prose(needs.confidence) if turn else needs.confidence
+        call = _call(needs, state, context, config, turn)
         try:
             outcome = yield from needs.transport.call(call)
         except BudgetError:
@@ -34,10 +41,10 @@ def execute_subtask_node(needs: Dependencies) -> Node:
             return SubtaskUpdate(verdict=verdict, tries=state["tries"] + 1)
         reading: Reading | None = None
         asked: list[Attempt] = []
-        problem, answer = unusable(outcome)
+        problem, answer = unusable(outcome, turn)
         if outcome.reply is not None and problem is None:
             reading, asked = yield from read(
-                needs.confidence,
+                confidence,
                 outcome.reply,
                 answer,
                 call,
@@ -46,29 +53,50 @@ def execute_subtask_node(needs: Dependencies) -> Node:
                 transport=needs.transport,
             )
         verdict = judge(
-            outcome, reading, needs.confidence, state["model"], state["kind"], threshold=context.limits.threshold
+            outcome, reading, confidence, state["model"], state["kind"], threshold=context.limits.threshold, turn=turn
         )
         outcome.attempts[-1]["verdict"] = verdict
         evidence = with_options(state, outcome.attempts[-1], needs.pool, context)
         for row in (*outcome.attempts, *asked):
             context.emit({"event": "attempt", "attempt": row, "verdict": verdict})
         attempts = [*state["attempts"], *outcome.attempts, *asked]
-        return SubtaskUpdate(verdict=verdict, tries=state["tries"] + 1, attempts=attempts, evidence=evidence)
+        update = SubtaskUpdate(verdict=verdict, tries=state["tries"] + 1, attempts=attempts, evidence=evidence)
+        if call.on_chunk is not None and (outcome.reply is not None or isinstance(outcome.error, BrokenOffError)):
+            update["max_attempts"] = state["tries"] + 1  # its words were passed on: it was the last try
+        return update
 
     return Node(execute_subtask, "execute_subtask")
 
 
-def _call(needs: Dependencies, state: SubtaskState, context: SubtaskContext, config: RunnableConfig) -> Call:
+def answered_turn(state: SubtaskState, spec: ModelSpec, context: SubtaskContext) -> ChatTurn | None:
+    """The turn that a model answers as it is; None where it gets a text of ours."""
+    return context.turn if state.get("verbatim") and spec.prompt_style == "instruct" else None
+
+
+def in_prose(confidence: Confidence) -> Confidence:
+    """Confidence in a reply to a conversation.
+
+    It may be long: the probability of a whole text then only says how long, and calibrations are of short answers.
+    """
+    signal = "mean" if confidence.signal == "sequence" else confidence.signal
+    return replace(confidence, signal=signal, calibrations={}, kinds={})
+
+
+def _call(
+    needs: Dependencies, state: SubtaskState, context: SubtaskContext, config: RunnableConfig, turn: ChatTurn | None
+) -> Call:
     spec = needs.pool[state["model"]]
+    prompts = prompts_for(spec.prompt_style)
+    prompt = prompts.subtask(
+        state["text"], query=state["query"], known=state["known"], template=state["template"], inline=state["inline"]
+    )
+    if turn is not None:
+        prompt = Prompt(state["query"], chat=tuple(turn["messages"]))
+    elif context.turn is not None:
+        prompt = prompts.in_conversation(prompt, digest=context.turn["digest"], system=context.turn["system"])
     return Call(
         spec=spec,
-        prompt=prompts_for(spec.prompt_style).subtask(
-            state["text"],
-            query=state["query"],
-            known=state["known"],
-            template=state["template"],
-            inline=state["inline"],
-        ),
+        prompt=prompt,
         role="executor",
         budget=context.budget,
         config=config,
@@ -78,20 +106,42 @@ def _call(needs: Dependencies, state: SubtaskState, context: SubtaskContext, con
         top_logprobs=needs.confidence.top_logprobs,
         deadline_s=context.limits.deadline_s,
         run_id=context.run_id,
+        turn=turn,
+        on_chunk=_passing_on(needs, state, context, turn),
     )
 
 
-def unusable(outcome: Outcome) -> tuple[Reason | None, str]:
+def _passing_on(
+    needs: Dependencies, state: SubtaskState, context: SubtaskContext, turn: ChatTurn | None
+) -> Callable[[AIMessageChunk], None] | None:
+    """Who takes the reply while it is written: the custom stream, where no other try can follow this one."""
+    if turn is None or turn["output"] or turn["stream"] == "no":
+        return None
+    last = state["tries"] + 1 >= state["max_attempts"] or not state["upward"]
+    if turn["stream"] == "final" and not last and needs.pool.up(state["model"], capabilities(state, context)):
+        return None
+
+    def on_chunk(chunk: AIMessageChunk) -> None:
+        context.emit({"event": "chunk", "chunk": chunk})
+
+    return on_chunk
+
+
+def unusable(outcome: Outcome, turn: ChatTurn | None = None) -> tuple[Reason | None, str]:
     """Why an outcome gives no answer that could be right, None where it does; and the answer in its reply, if any."""
     if outcome.reply is None:
         if isinstance(outcome.error, RejectedError):
             return "refused", ""
         return "invalid_output" if isinstance(outcome.error, InvalidReplyError) else "unreachable", ""
-    answer, parse = parse_answer(outcome.reply.text)
-    finish = outcome.reply.finish_reason
-    if finish in _TRUNCATED or finish in _REFUSED:
-        return "truncated" if finish in _TRUNCATED else "refused", answer
-    return "invalid_output" if parse == "malformed" else None, answer
+    reply = outcome.reply
+    if turn is None:
+        answer, parse = parse_answer(reply.text)
+        malformed = parse == "malformed"
+    else:
+        answer, malformed = answer_of(reply.text, reply.message), not is_answer(turn, reply.text, reply.message)
+    if reply.finish_reason in _TRUNCATED or reply.finish_reason in _REFUSED:
+        return "truncated" if reply.finish_reason in _TRUNCATED else "refused", answer
+    return "invalid_output" if malformed else None, answer
 
 
 def judge(
@@ -102,6 +152,7 @@ def judge(
     kind: str,
     *,
     threshold: float | None,
+    turn: ChatTurn | None = None,
 ) -> Verdict:
     """Accept an outcome or say why not; puts answer, confidence and its signal into the outcome's last attempt.
 
@@ -112,11 +163,14 @@ def judge(
         model: Name of the pool model.
         kind: Kind of the subtask.
         threshold: Least confidence that is accepted; None: the confidence's own for the model and kind.
+        turn: The turn of a conversation that the model answered as it is; None: it answered a text of ours.
     """
     row = outcome.attempts[-1]
-    problem, answer = unusable(outcome)
+    problem, answer = unusable(outcome, turn)
     if outcome.reply is not None:
         row["answer"] = answer
+        if outcome.reply.message is not None:
+            row["message"] = outcome.reply.message
     if problem in {"truncated", "refused"} and outcome.reply is not None:
         row["confidence"] = 0.0  # however likely its words are, it is not the answer
     if problem:
@@ -139,7 +193,7 @@ def with_options(state: SubtaskState, last: Attempt, pool: ModelPool, context: S
     The next stronger model is expected to need as many tokens as the last try; a sub-plan, as much routing as the query
     did, and twice the last try's executing.
     """
-    stronger = pool.up(state["model"])
+    stronger = pool.up(state["model"], capabilities(state, context))
     tokens = last["input_tokens"], last["output_tokens"]
     stronger_usd = expected_usd(pool[stronger], *tokens) if stronger else float("inf")
     replan_usd: float | None = None

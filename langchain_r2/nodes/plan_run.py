@@ -14,6 +14,7 @@ from langchain_r2.parsing import ancestors, references, resolve
 from langchain_r2.run_record import without_attempts
 from langchain_r2.state import Evidence, SubtaskState
 from langchain_r2.transport import expected_usd
+from langchain_r2.turns import needs_of
 from langchain_r2.types import Allocation, Attempt, Plan, Reason, Subtask, SubtaskResult, Verdict
 
 TYPICAL_OUTPUT_TOKENS: Final = 64
@@ -63,7 +64,7 @@ class PlanRun:
         named = set(references(subtask["text"]))
         inline = {d: a for d, a in answers.items() if d in named}
         kind = self.needs.kind_of(text)
-        cheaper = self.needs.pool.down(model, self.needs.floor)
+        cheaper = self.needs.pool.down(model, self.needs.floor, needs_of(self.context.turn if self._verbatim else None))
         before = [results[a] for a in ancestors(self.plan["subtasks"], id_)]
         stored = yield from records.read(self.context.store, kind, model)
         stored_cheaper = yield from records.read(self.context.store, kind, cheaper)
@@ -101,7 +102,13 @@ class PlanRun:
             max_attempts=limits.max_attempts,
             upward=limits.reallocate_upward,
             downward=limits.reallocate_downward,
+            verbatim=self._verbatim,
         )
+
+    @property
+    def _verbatim(self) -> bool:
+        """Whether the plan gives a turn of a conversation to one model, which then sees the conversation as it is."""
+        return self.context.turn is not None and not self.depth and len(self.plan["subtasks"]) == 1
 
     def _finish(self, final: SubtaskState) -> Flow[SubtaskResult]:
         subplan, suballocation = final["subplan"], final["suballocation"]

@@ -5,7 +5,7 @@ from langgraph.runtime import Runtime
 
 from langchain_r2.edges import downward_reason
 from langchain_r2.flow import Flow
-from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, with_move
+from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, capabilities, with_move
 from langchain_r2.state import SubtaskState, SubtaskUpdate
 from langchain_r2.types import Direction, Reason
 
@@ -19,7 +19,7 @@ def reallocate_downward_node(needs: Dependencies) -> Node:
         del config
         yield from ()  # a flow is a generator
         reason = downward_reason(state) or "record"
-        model = needs.pool.down(state["model"], needs.floor) or state["model"]
+        model = needs.pool.down(state["model"], needs.floor, capabilities(state, runtime.context)) or state["model"]
         _tell(runtime, state, model, "downward", reason)
         moves = with_move(state, "downward", model, reason)
         return SubtaskUpdate(model=model, direction="downward", reason=reason, lowered=True, moves=moves)
@@ -37,7 +37,7 @@ def reallocate_upward_node(needs: Dependencies) -> Node:
         yield from ()  # a flow is a generator
         verdict = state["verdict"]
         reason: Reason = verdict["reason"] if verdict else "low_confidence"
-        model = needs.pool.up(state["model"]) or state["model"]
+        model = needs.pool.up(state["model"], capabilities(state, runtime.context)) or state["model"]
         _tell(runtime, state, model, "upward", reason)
         moves = with_move(state, "upward", model, reason)
         return SubtaskUpdate(model=model, direction="upward", reason=reason, verdict=None, moves=moves)

@@ -52,3 +52,9 @@ def aggregate(query: str, answers: Mapping[str, str]) -> Prompt:
     """The query and the answers."""
     lines = [f"{id_} = {answer}" for id_, answer in answers.items()]
     return Prompt("\n".join([*lines, f"join : {query}"]))
+
+
+def in_conversation(prompt: Prompt, *, digest: str, system: str = "") -> Prompt:
+    """The prompt as it is: such a model does its one step and reads neither instructions nor history."""
+    del digest, system
+    return prompt

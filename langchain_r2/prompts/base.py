@@ -3,9 +3,9 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, messages_from_dict
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -15,9 +15,13 @@ class Prompt(NamedTuple):
 
     user: str
     system: str | None = None
+    chat: tuple[Mapping[str, Any], ...] = ()
+    """A conversation, as data, that is shown as it is instead; ``user`` then says what it asks."""
 
     def messages(self) -> list[BaseMessage]:
         """As LangChain messages."""
+        if self.chat:
+            return messages_from_dict([dict(message) for message in self.chat])
         human = HumanMessage(self.user)
         return [SystemMessage(self.system), human] if self.system else [human]
 
@@ -77,6 +81,16 @@ class Prompts(Protocol):
     @abstractmethod
     def aggregate(self, query: str, answers: Mapping[str, str]) -> Prompt:
         """The answers of the subtasks, from which the final answer is to be written."""
+
+    @abstractmethod
+    def in_conversation(self, prompt: Prompt, *, digest: str, system: str = "") -> Prompt:
+        """A prompt of another step for a query that is a turn of a conversation.
+
+        Args:
+            prompt: The step's own.
+            digest: What was said before, empty where nothing was.
+            system: The conversation's system prompts, for a step whose text the user reads.
+        """
 
 
 def plan_lines(texts: Sequence[str]) -> str:

@@ -95,6 +95,22 @@ def aggregate(query: str, answers: Mapping[str, str]) -> Prompt:
     return Prompt(f"Task: {_data(query)}\n{facts}", f"Write the answer of the task from its parts. {_DATA} {_ANSWER}")
 
 
+def compose(query: str, answers: Mapping[str, str]) -> Prompt:
+    """The answers of the subtasks, from which the reply to the user of a conversation is to be written."""
+    facts = "\n".join(f"Answer of subtask {id_}: {_data(answer)}" for id_, answer in answers.items())
+    system = f"Write the reply to the user who set the task, from its parts. {_DATA}"
+    return Prompt(f"Task: {_data(query)}\n{facts}", system)
+
+
+def in_conversation(prompt: Prompt, *, digest: str, system: str = "") -> Prompt:
+    """The prompt with what was said before, as data, and below the conversation's own system prompts."""
+    own = prompt.system or ""
+    if digest and _DATA not in own:
+        own = f"{own} {_DATA}".strip()
+    shown = f"The conversation before the task: {_data(digest)}\n{prompt.user}" if digest else prompt.user
+    return Prompt(shown, "\n\n".join(part for part in (system, own) if part) or None, prompt.chat)
+
+
 def verify(task: str, answer: str) -> Prompt:
     """An answer, of which the model is to say whether it is right; ``task`` is what the answer's author was shown."""
     system = f"Is the proposed answer right? {_DATA} Reply with one word: yes or no."

@@ -35,6 +35,8 @@ class DecomposerInput(TypedDict):
     """Seconds that one call may take; None or absent: no bound."""
     run_id: NotRequired[str | None]
     """The run that calls are written down under in the call ledger; None or absent: nowhere."""
+    digest: NotRequired[str]
+    """What was said before the query in its conversation, cut to a bound; empty or absent: nothing."""
 
 
 class DecomposerOutput(TypedDict):
@@ -54,6 +56,7 @@ class AllocatorInput(TypedDict):
     subtask_id: NotRequired[str | None]
     deadline_s: NotRequired[float | None]
     run_id: NotRequired[str | None]
+    digest: NotRequired[str]
 
 
 class AllocatorOutput(TypedDict):

@@ -69,9 +69,10 @@ class CalibratedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         prompts = prompts_for(self.evaluator.prompt_style)
         within = value.get("subtask_id")
         for subtask in value["plan"]["subtasks"]:
+            prompt = prompts.subtask(resolve(subtask["text"], {}, value["query"]), query=value["query"], known={})
             call = Call(
                 spec=self.evaluator,
-                prompt=prompts.subtask(resolve(subtask["text"], {}, value["query"]), query=value["query"], known={}),
+                prompt=prompts.in_conversation(prompt, digest=value.get("digest", "")),
                 role="evaluator",
                 budget=budget,
                 config=config,

@@ -115,9 +115,10 @@ class PromptedDecomposer(FlowRunnable[DecomposerInput, DecomposerOutput]):
 
     def _call(self, value: DecomposerInput, query: str, budget: Budget, config: RunnableConfig, number: int) -> Call:
         prompts, structured = prompts_for(self.spec.prompt_style), _structured(self.spec)
+        prompt = prompts.decompose(query, max_subtasks=self.max_subtasks, structured=structured)
         return Call(
             spec=self.spec,
-            prompt=prompts.decompose(query, max_subtasks=self.max_subtasks, structured=structured),
+            prompt=prompts.in_conversation(prompt, digest=value.get("digest", "")),
             role="decomposer",
             budget=budget,
             config=config,
@@ -241,11 +242,11 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
     ) -> Call:
         plan = renumbered(value["plan"]["subtasks"])
         ids = [str(i) for i in range(1, len(plan) + 1)]
+        prompts = prompts_for(self.spec.prompt_style)
+        prompt = prompts.allocate(value["query"], plan_lines(plan), cards=cards, structured=self._structured)
         return Call(
             spec=self.spec,
-            prompt=prompts_for(self.spec.prompt_style).allocate(
-                value["query"], plan_lines(plan), cards=cards, structured=self._structured
-            ),
+            prompt=prompts.in_conversation(prompt, digest=value.get("digest", "")),
             role="allocator",
             budget=budget,
             config=config,

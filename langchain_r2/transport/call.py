@@ -1,16 +1,17 @@
 """Records of the transport: a call to make, a whole reply, what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import RunnableConfig
 
 from langchain_r2.errors import ModelCallError
 from langchain_r2.ledger import Budget
 from langchain_r2.pool import ModelSpec
 from langchain_r2.prompts import Prompt
-from langchain_r2.types import Attempt, Direction, Reason, Role
+from langchain_r2.types import Attempt, ChatTurn, Direction, Reason, Role
 
 
 class Reply(NamedTuple):
@@ -22,6 +23,8 @@ class Reply(NamedTuple):
     """Log-probabilities of the tokens that it wrote, in order; None where the model gives none."""
     alternatives: tuple[Mapping[str, float], ...]
     """Per written token, the likeliest tokens there with their log-probabilities; empty where the model gives none."""
+    message: dict[str, Any] | None = None
+    """All of it as data, where the call answers a conversation."""
 
 
 class Outcome(NamedTuple):
@@ -57,3 +60,7 @@ class Call:
     """The run that it is written down under in the call ledger; None: nowhere."""
     ordinal: int = 0
     """Tells samples of one prompt apart: in a run, a call that is the same in all else is made once."""
+    turn: ChatTurn | None = None
+    """The turn of a conversation that it answers, with tools, form and further options; None: it answers none."""
+    on_chunk: Callable[[AIMessageChunk], None] | None = None
+    """Takes the reply while it is written; a try that breaks off after its first piece is not made again."""

@@ -25,9 +25,10 @@ from langchain_r2.ledger import Budget
 from langchain_r2.pool import ModelSpec
 from langchain_r2.scrubbing import secrets_of, without
 from langchain_r2.structured import with_schema
-from langchain_r2.transport.bounds import Bounds, bounds, reply_limit
+from langchain_r2.transport.bounds import Bounds, bounds, longest_reply, reply_limit
 from langchain_r2.transport.breaker import Breaker, Permit
 from langchain_r2.transport.call import Call, Outcome, Reply
+from langchain_r2.transport.chat import as_data, in_turn
 from langchain_r2.transport.failures import classify
 from langchain_r2.transport.journal import Journal
 from langchain_r2.transport.pauses import pause_s
@@ -164,7 +165,7 @@ class Transport:
         self, call: Call, target: _Target, clock: _Clock, journal: Journal | None
     ) -> Flow[tuple[Reply | None, ModelCallError | None, Attempt]]:
         """Make one try and settle it."""
-        most = bounds(call.spec, call.prompt, call.schema)
+        most = bounds(call.spec, call.prompt, call.schema, call.turn)
         worst_usd = call.spec.price.cost_usd(*most)
         held = yield from call.budget.reserved(worst_usd, sum(most))
         this = _Try(worst_usd, most, time.perf_counter())
@@ -210,7 +211,8 @@ class Transport:
                 this.message = yield request
                 needs_usage = not call.spec.price.free
                 reply = read_reply(this.message, this.bounds if target.bounded else None, needs_usage=needs_usage)
-                this.reply = reply._replace(text=without(reply.text, target.secrets))
+                kept = as_data(this.message, target.secrets) if call.turn is not None else None
+                this.reply = reply._replace(text=without(reply.text, target.secrets), message=kept)
             except (GraphBubbleUp, ConfigurationError, LedgerError):
                 raise
             except Exception as raised:  # noqa: BLE001 - the boundary to code that is not ours
@@ -223,7 +225,7 @@ class Transport:
     def _request(self, call: Call, target: _Target, ends: float | None) -> Invoke:
         model = target.model
         known = type(model).model_fields
-        options: dict[str, Any] = reply_limit(model, call.spec.max_output_tokens)
+        options: dict[str, Any] = reply_limit(model, longest_reply(call.spec, call.turn))
         for name in ("temperature", "seed"):
             if (value := getattr(call, name)) is not None and name in known:
                 options[name] = value
@@ -241,6 +243,9 @@ class Transport:
         config["run_name"] = f"{call.role}:{call.spec.name}"
         left = None if ends is None else max(0.001, ends - time.monotonic())
         prompt = call.prompt.messages()
+        if call.turn is not None:
+            answering = in_turn(model, call.turn, options, call.on_chunk)
+            return Invoke(answering, prompt, config, left, bounded=target.bounded)
         if call.schema is not None:
             return Invoke(with_schema(model, call.schema, options), prompt, config, left, bounded=target.bounded)
         return Invoke(model, prompt, config, left, options, target.bounded)

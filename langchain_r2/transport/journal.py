@@ -10,7 +10,7 @@ from langchain_r2 import errors
 from langchain_r2.call_ledger import CallEntry, CallLedgerStore, committed
 from langchain_r2.errors import LostReplyError, ModelCallError
 from langchain_r2.flow import POLL_S, Flow, Sleep
-from langchain_r2.transport.bounds import worst_input_tokens
+from langchain_r2.transport.bounds import bounds
 from langchain_r2.transport.call import Call, Outcome, Reply
 from langchain_r2.types import Attempt
 
@@ -48,7 +48,7 @@ class Journal:
     def sending(self, worst_usd: float | None) -> Flow[None]:
         """Write a try down that is about to be sent, and what it costs at most."""
         call = self._call
-        worst_tokens = worst_input_tokens(call.prompt, call.schema) + call.spec.max_output_tokens
+        worst_tokens = sum(bounds(call.spec, call.prompt, call.schema, call.turn))
         names = (self._run_id, self._key, self._number, call.role, call.spec.name, call.subtask_id)
         entry, written = CallEntry(*names, worst_usd, worst_tokens), False
         self._number += 1
@@ -86,14 +86,17 @@ def key_of(call: Call) -> str:
     """What tells a call from all others of its run: who asks which model what, and how."""
     spec, prompt = call.spec, call.prompt
     settings = (call.temperature, call.seed, call.top_logprobs, spec.max_output_tokens, call.ordinal)
-    parts = [call.role, call.subtask_id, spec.name, prompt.system, prompt.user, settings, call.schema]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    parts: list[Any] = [call.role, call.subtask_id, spec.name, prompt.system, prompt.user, settings, call.schema]
+    if call.turn is not None:
+        parts += [[dict(message) for message in prompt.chat], {**call.turn, "messages": [], "stream": "no"}]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _reply(kept: dict[str, Any]) -> Reply:
     logprobs: Iterable[float] | None = kept["token_logprobs"]
     alternatives = tuple(kept["alternatives"])
-    return Reply(kept["text"], kept["finish_reason"], None if logprobs is None else tuple(logprobs), alternatives)
+    shown = None if logprobs is None else tuple(logprobs)
+    return Reply(kept["text"], kept["finish_reason"], shown, alternatives, kept.get("message"))
 
 
 def _error(entry: CallEntry) -> ModelCallError:

@@ -42,7 +42,8 @@ def read_reply(message: object, bounds: Bounds | None = None, *, needs_usage: bo
             raise _broken("the reply does not say why it ended: it may have been cut on its way")
         if not usage and needs_usage:
             raise _broken("the reply has no usage")
-        if not text.strip() and finish not in _CUT_OR_REFUSED:
+        called = message.tool_calls or message.invalid_tool_calls  # one that had to be made may end with "stop"
+        if not text.strip() and not called and finish not in _CUT_OR_REFUSED:
             raise _broken(f"the reply has no text (finish reason {finish!r:.40})", may_pass=False)
     rows = (message.response_metadata.get("logprobs") or {}).get("content") or []
     logprobs = tuple(float(r["logprob"]) for r in rows) if rows else None

@@ -9,6 +9,7 @@ import pytest
 from langchain_r2 import errors
 from langchain_r2.errors import (
     BadValueError,
+    BrokenOffError,
     BudgetError,
     CheckpointError,
     CircuitOpenError,
@@ -20,6 +21,7 @@ from langchain_r2.errors import (
     MissingExtraError,
     MissingPriceError,
     ModelCallError,
+    NoAnswerError,
     PoolFileError,
     R2Error,
     RejectedError,
@@ -47,6 +49,8 @@ SAMPLES: list[R2Error] = [
     UnknownThreadError("t1"),
     CheckpointError("an object of 'os.system'"),
     CircuitOpenError("m1 failed"),
+    BrokenOffError("after its first words"),
+    NoAnswerError("error", "no reply was usable", 0.5),
 ]
 
 
