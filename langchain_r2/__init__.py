@@ -8,6 +8,7 @@ graph.invoke({"query": "tom fills 33 boxes with 50 cards each . how many cards i
 """
 
 from langchain_r2._version import __version__
+from langchain_r2.chat_model import ChatR2
 from langchain_r2.config import R2Context
 from langchain_r2.errors import BudgetError, ConfigurationError, ModelCallError, R2Error
 from langchain_r2.graph import create_r2_graph
@@ -18,6 +19,7 @@ from langchain_r2.types import RunRecord
 __all__ = [
     "FREE",
     "BudgetError",
+    "ChatR2",
     "ConfigurationError",
     "ModelCallError",
     "ModelPool",

@@ -8,6 +8,7 @@ import langchain_r2
 EXPECTED = [
     "FREE",
     "BudgetError",
+    "ChatR2",
     "ConfigurationError",
     "ModelCallError",
     "ModelPool",
