@@ -1,4 +1,4 @@
-"""The command line: ``langchain-r2 ask | batch | resume | draw | eval | calibrate | pool | serve-embedded``.
+"""The command line: ``langchain-r2 ask | batch | resume | trace | draw | eval | calibrate | pool | serve-embedded``.
 
 Exit codes: 0 every query was answered, 2 wrong use (nothing was run), 3 some query was not answered, 130 interrupted.
 """
@@ -21,6 +21,8 @@ from langchain_r2.cli_calibrate import calibrate
 from langchain_r2.cli_eval import evaluate_command
 from langchain_r2.cli_pool import pool_commands
 from langchain_r2.cli_serve import serve_embedded
+from langchain_r2.cli_trace import PageFile
+from langchain_r2.cli_trace import trace as trace_command
 from langchain_r2.errors import BadValueError, ConfigurationError, MissingExtraError
 
 app = typer.Typer(
@@ -89,6 +91,9 @@ def ask(
     as_json: JsonOption = False,
     record: RecordOption = None,
     ledger: LedgerOption = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="Write the run's page to this file, prompts and all.", metavar="FILE.html")
+    ] = None,
 ) -> None:
     """Answer one query, and show how and at what cost."""
     from langchain_r2.cli_ask import opened, recording
@@ -102,13 +107,16 @@ def ask(
         kept = stack.enter_context(opened(ledger))
         graph = build_graph(pool, ledger=kept)
         run = stack.enter_context(recording(record, query, id_))
-        thread = {"configurable": {"thread_id": id_}} if kept else None
+        page = PageFile(trace) if trace else None
+        config = {"callbacks": page.callbacks if page else [], "configurable": {"thread_id": id_} if kept else {}}
         try:
-            told = run(lambda: graph.invoke({"query": query}, thread, context=limits))
+            told = run(lambda: graph.invoke({"query": query}, config, context=limits))
         except KeyboardInterrupt:
             if kept:
                 _note(f"interrupted: go on with `langchain-r2 resume --ledger {ledger} {id_}`", "yellow")
             raise
+        if page:
+            page.write(told.record)
     raise typer.Exit(told.show(_note, as_json=as_json))
 
 
@@ -238,6 +246,7 @@ def _wrong_use() -> Iterator[None]:
 
 app.command()(_wrong_use()(calibrate))
 app.command(name="eval")(_wrong_use()(evaluate_command))
+app.command(name="trace")(_wrong_use()(trace_command))
 app.command(name="serve-embedded")(_wrong_use()(serve_embedded))
 app.add_typer(pool_commands(_wrong_use), name="pool")
 

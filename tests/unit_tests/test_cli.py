@@ -100,6 +100,21 @@ class TestAsk:
         assert "\x1b" not in text
         assert result.stderr == ""
 
+    def test_writes_the_runs_page(self, invoke: Cli, tmp_path: Path) -> None:
+        file = tmp_path / "run.html"
+        assert invoke("ask", "33 boxes", "--trace", file).exit_code == 0
+        page = file.read_text(encoding="utf-8")
+        assert '"query":"33 boxes"' in page
+        assert '"prompt":"plan : 33 boxes"' in page
+
+    def test_a_page_that_cannot_be_written_shows_before_anything_is_paid(
+        self, invoke: Cli, pool: ModelPool, tmp_path: Path
+    ) -> None:
+        result = invoke("ask", "33 boxes", "--trace", tmp_path)
+        assert result.exit_code == 2
+        assert "trace" in result.stderr
+        assert calls(pool) == 0
+
     def test_shows_what_was_run_in_a_subtasks_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
         plans = {"plan : hard": "1 : part 7\n2 : #1 + 1", "plan : part 7": "1 : easy\n2 : #1 + 2"}
         hard = scripted_message("answer: 5", "", 0.1)
@@ -446,6 +461,28 @@ class TestPools:
         assert result.stderr.count("\n") == 1
         assert "not calibrated" in result.stderr
         assert "UserWarning" not in result.stderr
+
+
+class TestTrace:
+    """``langchain-r2 trace``."""
+
+    def test_makes_a_page_for_every_record(self, invoke: Cli, tmp_path: Path) -> None:
+        file, out = tmp_path / "records.jsonl", tmp_path / "pages"
+        for _ in range(2):
+            invoke("ask", "33 boxes", "--record", file)
+        result = invoke("trace", file, "--out", out)
+        assert result.exit_code == 0
+        assert result.stdout.strip() == str(out / "index.html")
+        assert len(list((out / "runs").iterdir())) == 2
+
+    @pytest.mark.parametrize("text", ["", "no record\n"])
+    def test_a_file_without_records_is_wrong_use(self, invoke: Cli, tmp_path: Path, text: str) -> None:
+        file = tmp_path / "records.jsonl"
+        file.write_text(text)
+        result = invoke("trace", file, "--out", tmp_path / "pages")
+        assert result.exit_code == 2
+        assert "record" in result.stderr
+        assert not (tmp_path / "pages").exists()
 
 
 class TestDraw:
