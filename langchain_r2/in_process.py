@@ -8,12 +8,12 @@ import asyncio
 import queue
 import threading
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import cached_property
 from itertools import islice
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -116,6 +116,13 @@ class InProcessChatModel(BaseChatModel):
     ) -> ChatResult:
         del run_manager
         return self._result(*await asyncio.wrap_future(self._worker.submit(messages, kwargs)), stop)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy that shares the loaded model and its thread: agents and structured output call copies."""
+        known = {"engine": self.engine, "_worker": self._worker}
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.update(known)
+        return copy
 
     @cached_property
     def _worker(self) -> "_Worker":
