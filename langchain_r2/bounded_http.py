@@ -6,6 +6,7 @@ connection.
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -118,12 +119,14 @@ class _Transport(httpx2.BaseTransport):
     def __init__(self, origin: Origin, max_bytes: int) -> None:
         self._origin, self._max_bytes = origin, max_bytes
         self._pool: httpcore2.ConnectionPool | None = None
+        self._process = os.getpid()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         self._origin.check(request)
         pool = self._pool
-        if pool is None:
-            pool = self._pool = sync_pool(request.url)
+        if pool is None or self._process != os.getpid():  # a forked process must not write into its parent's
+            pool, self._process = sync_pool(request.url), os.getpid()
+            self._pool = pool
         try:
             response = pool.handle_request(_core(request))
         except _FAILURES as error:

@@ -106,7 +106,11 @@ class Connection(asyncio.Protocol):
         if len(self._buffer) < whole:
             return
         content, self._buffer = self._buffer[end + 4 : whole], self._buffer[whole:]
-        body = json.loads(content) if content else {}
+        try:
+            body = json.loads(content) if content else {}
+        except ValueError:  # two processes wrote into one connection
+            self.reset()
+            return
         self._exchange = Exchange(str(body.get("model")), body, self)
         self._task = asyncio.get_running_loop().create_task(self._answer(self._exchange))
 
@@ -171,8 +175,7 @@ class FaultServer:
     def script(self, model: str, first: Iterable[Play] = (), always: Play | None = None) -> None:
         """Say how a model's requests are answered: the first ones in turn, then always (None: healthy)."""
         self._scripts[model] = deque(first)
-        if always is not None:
-            self._always[model] = always
+        self._always[model] = always or healthy
 
     def of(self, model: str) -> list[Exchange]:
         """A model's requests so far."""
