@@ -30,7 +30,7 @@ def under_transport(model: BaseChatModel) -> BaseChatModel:
     http: Any = None
     if openai and isinstance(model, openai.BaseChatOpenAI) and all(getattr(model, name, None) is None for name in own):
         http = _http()
-        changes |= {"http_client": http.sync, "http_async_client": http.asynchronous}
+        changes |= {"http_client": http.sync, "http_async_client": http.asynchronous, **_no_chunk_timeout(type(model))}
     if not changes:
         return model
     fields: Mapping[str, Any] = {k: getattr(model, k) for k in model.model_fields_set if k not in _CLIENTS}
@@ -118,4 +118,14 @@ def openai_compatible(
         stream_usage=True,
         http_client=http.sync,
         http_async_client=http.asynchronous,
+        **_no_chunk_timeout(ChatOpenAI),
     )
+
+
+def _no_chunk_timeout(kind: type[BaseChatModel]) -> dict[str, Any]:
+    """Switch LangChain's own timeout between chunks off, where it has one: ours rules.
+
+    It waits by ``asyncio.wait_for``, which before Python 3.12 loses a cancellation that comes together with a chunk:
+    the call would run on.
+    """
+    return {"stream_chunk_timeout": None} if "stream_chunk_timeout" in kind.model_fields else {}

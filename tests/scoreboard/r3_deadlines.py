@@ -70,7 +70,7 @@ def _timed(server: FaultServer, case: Slow, way: str) -> Outcome:
     graph = graph_of([spec(server.url, name)], transport=Transport(max_tries=case.tries, first_delay_s=0.02))
     mode: Mode = "sync" if way == "sync" else "async"
     mode = mode if not case.streamed else "sync streamed" if way == "sync" else "async streamed"
-    ask(graph, "id=warm", mode)  # the client is made by now
+    warm = ask(graph, "id=warm", mode, context=R2Context(deadline_s=10.0))  # the client is made by now
     started = time.monotonic()
     output = ask(graph, "id=x", mode, context=R2Context(deadline_s=DEADLINE_S))
     ended = time.monotonic()
@@ -83,6 +83,7 @@ def _timed(server: FaultServer, case: Slow, way: str) -> Outcome:
         "a request runs on": bool(open_),
         "asked again after the end": len(server.of(name)) > requests,
         "no error": output["status"] != "error" or not output["attempts"][-1]["error_type"],
+        "a healthy call failed": warm["answer"] != "warm",
         "not tried": requests < 2,
     }
     errors = sorted({str(a["error_type"]) for a in output["attempts"]})
