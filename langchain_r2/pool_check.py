@@ -1,15 +1,12 @@
 """Finds out what the models of a pool really give, by a few tiny calls of each; no key is in what it reports."""
 
-import os
-import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import Runnable
-from pydantic import SecretStr
 from typing_extensions import TypedDict
 
 from langchain_r2.errors import ConfigurationError, InvalidReplyError, ModelCallError, RejectedError, UnreachableError
@@ -17,6 +14,7 @@ from langchain_r2.flow import Flow, Gather, Invoke, arun
 from langchain_r2.json_text import whole_json
 from langchain_r2.ledger import add_costs
 from langchain_r2.pool import ModelPool, ModelSpec
+from langchain_r2.scrubbing import scrubbed, secrets_of
 from langchain_r2.structured import with_schema
 from langchain_r2.transport import classify, read_reply, reply_limit
 
@@ -39,7 +37,6 @@ _TOOL: Final[Mapping[str, Any]] = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
-_SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 
 
 class ModelCheck(TypedDict):
@@ -85,7 +82,7 @@ class _Probe:
         self.found: dict[str, bool | None] = dict.fromkeys((*CAPABILITIES, "usage"))
         self.cost_usd: float | None = 0.0
         self.started = time.perf_counter()
-        self.secrets = _secrets(spec.api_key_env, spec.model)
+        self.secrets = secrets_of(spec.model, spec.api_key_env)
 
     def flow(self) -> Flow[ModelCheck]:
         """Make the calls, a reachable model's three or four."""
@@ -93,7 +90,7 @@ class _Probe:
             model = self.spec.chat_model()
         except Exception as error:  # noqa: BLE001 - whatever a provider's package raises
             return self._row(error)
-        self.secrets |= _secrets(None, model)
+        self.secrets += secrets_of(model)
         options = reply_limit(model, min(_MOST_TOKENS, self.spec.max_output_tokens))
         plain = yield from self._plain(model, options)
         if not isinstance(plain, AIMessage):
@@ -157,7 +154,7 @@ class _Probe:
             cost_usd=self.cost_usd,
             wall_s=time.perf_counter() - self.started,
             ok=ok,
-            verdict=hidden(verdict, self.secrets),
+            verdict=_short(scrubbed(verdict, self.secrets)),
         )
 
 
@@ -179,16 +176,5 @@ def _verdict(spec: ModelSpec, found: Mapping[str, bool | None], error: Exception
     return ok, "; ".join(["ready" if ok else "not as its entry says", *notes])
 
 
-def _secrets(api_key_env: str | None, model: object) -> set[str]:
-    """Values that must not be shown: of variables that are named like keys, and what the model itself keeps secret."""
-    named = [value for name, value in os.environ.items() if name == api_key_env or _SECRET_NAME.search(name)]
-    fields = vars(model).values() if isinstance(model, BaseChatModel) else ()
-    kept = [field.get_secret_value() for field in fields if isinstance(field, SecretStr)]
-    return {value for value in (*named, *kept) if len(value) >= 6}
-
-
-def hidden(text: str, secrets: Iterable[str]) -> str:
-    """A text without secrets, at most 300 characters of it."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "[key]")
+def _short(text: str) -> str:
     return text if len(text) <= 300 else f"{text[:299]}…"

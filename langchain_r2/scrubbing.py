@@ -23,10 +23,10 @@ _NAME: Final = re.compile(
 )
 _PATTERNS: Final = (
     (re.compile(r"(?<=://)[^/\s@]{1,500}@"), HIDDEN + "@"),  # a password in an address
-    (re.compile(r"\b(bearer\s+)[^\s\"',;)}\]]{4,}", re.IGNORECASE), r"\1" + HIDDEN),
+    (re.compile(r"\b(bearer\s+)(?!\[hidden\])[^\s\"',;)}\]]{4,}", re.IGNORECASE), r"\1" + HIDDEN),
     (re.compile(r"\b(?:sk|pk|rk)-[\w-]{8,}"), HIDDEN),
     (
-        re.compile(r"(?i)((?:api|access)[_-]?(?:key|token)[\"']?\s{0,3}[=:]\s{0,3}[\"']?)[^\s\"',;&)}\]]{4,}"),
+        re.compile(r"(?i)((?:api|access)[_-]?(?:key|token)[\"']?\s{0,3}[=:]\s{0,3}[\"']?)(?!\[hidden\])[^\s\"',;&)}\]]{4,}"),
         r"\1" + HIDDEN,
     ),
 )

@@ -34,7 +34,7 @@ def classify(error: Exception, secrets: Iterable[str] = ()) -> ModelCallError:
     elif isinstance(status, int):
         made = _of_status(error, status, text)
     elif isinstance(error, OSError) or "Connect" in kind or "Network" in kind:
-        made = UnreachableError(text)
+        made = UnreachableError(scrubbed(f"{raw}{_where(error)}", secrets))
         made.may_be_billed = any(word in type(error.__cause__ or error).__name__ for word in _AFTER_SENDING)
     else:
         made = InvalidReplyError(text)
@@ -66,6 +66,14 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         return None
     return max(0.0, date.timestamp() - time.time())
+
+
+def _where(error: Exception) -> str:
+    """Where a request went and what stopped it, which client libraries leave out of their messages."""
+    url: Any = getattr(getattr(error, "request", None), "url", None)
+    why = error.__cause__
+    place = f" At {url.scheme}://{url.host}{f':{url.port}' if url.port else ''}" if url is not None else ""
+    return place + (f" ({str(why) or type(why).__name__})" if why is not None else "")
 
 
 def _headers(error: Exception) -> Mapping[str, str]:

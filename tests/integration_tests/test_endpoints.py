@@ -159,7 +159,8 @@ class TestCheck:
         server.answer = lambda _: status
         result = CliRunner().invoke(app, ["pool", "check", str(file), *form])
         assert result.exit_code == 3
-        assert "[key]" in result.stdout
+        assert "[hidden]" in result.stdout
+        assert "[hidden]]" not in result.stdout
         assert f"HTTP {status}" in result.stdout
         assert CANARY not in result.output
 

@@ -12,7 +12,6 @@ from typer.testing import CliRunner, Result
 from langchain_r2 import ModelPool, ModelSpec, Price
 from langchain_r2.cli import app
 from langchain_r2.errors import UnreachableError
-from langchain_r2.pool_check import hidden
 from langchain_r2.pool_file import load_pool
 from langchain_r2.testing import ScriptedChatModel, scripted_pool
 
@@ -131,7 +130,7 @@ class TestCheck:
         result = self.check(monkeypatch, scripted_pool(["ready"], gone))
         assert result.exit_code == 3
         assert "m1: ready; its capabilities may also name logprobs\n" in result.stdout
-        assert "m2: not usable: refused [key] here\n" in result.stdout
+        assert "m2: not usable: refused [hidden] here\n" in result.stdout
 
     def test_all_well(self, monkeypatch: pytest.MonkeyPatch) -> None:
         pool = scripted_pool(["ready"], ["ready"], capabilities=frozenset({"logprobs"}))
@@ -164,8 +163,3 @@ class TestCheck:
         assert result.exit_code == 2
         assert "no such file" in result.stderr
         assert "paper" in result.stderr
-
-
-def test_the_longest_secret_is_hidden_first_and_texts_are_cut() -> None:
-    assert hidden("a secret-long b secret", {"secret", "secret-long"}) == "a [key] b [key]"
-    assert len(hidden("x" * 1000, set())) == 300
