@@ -13,7 +13,7 @@ from langchain_r2.evals.items import Item
 # Not after a letter or "^": the 2 of "m^2" and of "CO2" is no answer. Not before ":" or "_": times, numbers to a base.
 _NUMBER: Final = re.compile(
     r"(?<![\w^.,:/])(?P<sign>[-+]?)(?:[$€£]\s?)?(?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?P<part>\.\d+)?"
-    r"(?P<exponent>[eE][-+]?\d{1,3}(?!\d))?(?:\s?/\s?(?P<below>\d+)(?![\d.,]*\d))?(?![\w^:])"
+    r"(?P<exponent>[eE][-+]?\d{1,3}(?!\d))?(?:\s?/\s?(?P<below>\d+)(?![\d.,]*\d))?(?![\w^:]|,\d)"
 )
 _CLOSE: Final = Fraction(1, 1_000_000)
 _LONGEST: Final = 10_000
@@ -127,4 +127,4 @@ def overlap(prediction: str, golds: Iterable[str]) -> tuple[bool, float]:
 def _close(a: Fraction, b: Fraction) -> bool:
     if a == b:
         return True
-    return a.denominator > 1 and b.denominator > 1 and abs(a - b) <= _CLOSE * abs(b)
+    return a.denominator > 1 and b.denominator > 1 and abs(a - b) <= _CLOSE * max(abs(a), abs(b))

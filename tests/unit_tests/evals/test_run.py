@@ -1,5 +1,6 @@
 """An evaluation over scripted methods: records, grades, and a table computed from the files."""
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -10,10 +11,14 @@ from rich.console import Console
 
 from langchain_r2.errors import BadValueError
 from langchain_r2.evals import run as run_module
-from langchain_r2.evals.benchmarks import Item, load_items
+from langchain_r2.evals.benchmarks import Benchmark, Item, Selection, load_items, own_data
+from langchain_r2.evals.grading import Grade, Tools, right, ungradable
 from langchain_r2.evals.methods import Method, Run, methods_for
 from langchain_r2.evals.report import read
 from langchain_r2.evals.run import evaluate
+from langchain_r2.pool import ModelPool, Price
+from langchain_r2.routers.baselines import FixedAllocator
+from langchain_r2.routers.prompted import PromptedDecomposer
 from langchain_r2.testing import scripted_pool
 from langchain_r2.types import Attempt
 
@@ -85,3 +90,128 @@ def test_wrong_use_is_refused_before_anything_is_written(changed: dict[str, Any]
 def test_an_unknown_group_of_methods_names_those_there_are() -> None:
     with pytest.raises(BadValueError, match="ablations"):
         methods_for(["magic"], {"pool": scripted_pool("a")})
+
+
+# ------------------------------------------------------------------------------------------------ other pools and data
+
+ITEMS = [Item(str(number), f"q{number}", gold) for number, gold in enumerate(["1", "2", "three", "4"])]
+
+
+def selection(grader: Any, items: list[Item] = ITEMS) -> Selection:
+    benchmark = Benchmark("mine", lambda source: items, grader)
+    facts = {"benchmark": "mine", "split": "test", "limit": 9, "seed": 0, "items": len(items), "grader": str(grader)}
+    return Selection(benchmark, items, facts)
+
+
+def ran(chosen: Selection, tmp_path: Path, *methods: str, **options: Any) -> tuple[str, list[dict[str, Any]]]:
+    console = Console(record=True, width=250, file=io.StringIO())
+    options.setdefault("router", {"pool": scripted_pool(lambda p: "answer: 1", lambda p: "answer: 2")})
+    evaluate(chosen, methods=list(methods), out=tmp_path / "out", console=console, **options)
+    rows = [json.loads(line) for line in (tmp_path / "out" / "records.jsonl").read_text().splitlines()]
+    return console.export_text(), rows
+
+
+def test_what_cannot_be_graded_is_counted_and_in_no_accuracy(tmp_path: Path) -> None:
+    text, rows = ran(selection("numeric"), tmp_path, "direct")
+    assert [r["grade"]["score"] for r in rows if r["method"] == "direct m1"] == [1.0, 0.0, None, 0.0]
+    assert {r["grade"]["status"] for r in rows if r["gold"] == "three"} == {"ungradable"}
+    assert "1 of 4 items cannot be graded: the gold answer is not one number" in text
+    assert "33.3%" in text  # one of three
+    assert "ungradable, and in no accuracy: 2 of 8 answers" in text
+    facts = json.loads((tmp_path / "out" / "pool.json").read_text())
+    assert facts["gold"] == {"right": 3, "wrong": 0, "ungradable": 1}
+    table = (tmp_path / "out" / "table.md").read_text().splitlines()
+    assert table[2].rstrip(" |").endswith("ungradable")
+    assert table[4].rstrip(" |").endswith("| 1")
+
+
+def test_pairs_are_of_items_graded_in_both(tmp_path: Path) -> None:
+    def picky(prediction: str, item: Item) -> Any:
+        return ungradable("m2 said it") if prediction == "2" and item.id == "0" else prediction == item.gold
+
+    text, _ = ran(selection(picky), tmp_path, "direct", "cot")
+    assert "+0.0 [+0.0, +0.0]" in text
+
+
+def test_nothing_is_paid_where_no_gold_answer_can_be_graded(tmp_path: Path) -> None:
+    pool = scripted_pool(lambda p: pytest.fail("called"))
+    with pytest.raises(BadValueError, match="at least one"):
+        ran(selection("choice"), tmp_path, "direct", router={"pool": pool})
+    assert not (tmp_path / "out").exists()
+
+
+def test_gold_answers_that_a_grader_calls_wrong_are_told(tmp_path: Path) -> None:
+    text, _ = ran(selection(lambda prediction, item: prediction == "1"), tmp_path, "direct")
+    assert "gold answers of 3 of 4 items are not graded right" in text
+
+
+def test_grading_costs_are_apart_from_the_methods(tmp_path: Path) -> None:
+    judges = scripted_pool("different")
+    text, rows = ran(selection("llm"), tmp_path, "direct", tools=Tools(judge=judges["m1"]))
+    assert all(r["grade"]["cost_usd"] > 0 for r in rows)
+    assert all([a["role"] for a in r["attempts"]] == ["executor"] for r in rows)
+    assert f"grading cost {sum(r['grade']['cost_usd'] for r in rows):.6f} USD" in text
+
+
+def test_measures_have_a_column(tmp_path: Path) -> None:
+    chosen = selection(lambda prediction, item: right(f1=0.25 if item.id == "0" else 0.75))
+    text, _ = ran(chosen, tmp_path, "direct")
+    assert "f1" in text
+    assert "0.625" in text
+
+
+def test_partial_scores_have_a_mean(tmp_path: Path) -> None:
+    text, _ = ran(selection(lambda prediction, item: Grade("graded", 0.5)), tmp_path, "direct")
+    assert "50.0% [50.0%, 50.0%]" in text
+
+
+def test_an_unknown_price_is_never_a_cost_of_nothing(tmp_path: Path) -> None:
+    unknown = Price(input=None, output=None)
+    pool = ModelPool([dataclasses.replace(spec, price=unknown) for spec in scripted_pool("answer: 1", "answer: 2")])
+    router = {"pool": pool, "allocator": FixedAllocator(pool, "m1"), "decomposer": PromptedDecomposer(pool["m1"])}
+    text, rows = ran(selection("numeric"), tmp_path, "r2", "cot", router=router)
+    assert {r["cost_usd"] for r in rows} == {None}
+    assert "unknown" in text
+    assert "0.0 USD" not in text
+
+
+def test_own_questions_and_a_grader_in_python(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    lines = [
+        {"id": "a", "query": "one?", "answer": 1, "tolerance": 1},
+        {"query": "five?", "answer": "5", "tolerance": 1},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def near(prediction: str, item: Item) -> bool:
+        return abs(float(prediction) - float(item.gold)) <= float(item.meta["tolerance"])
+
+    chosen = load_items(own_data(path, near))
+    assert [(i.id, i.gold) for i in chosen.items] == [("a", "1"), ("2", "5")]
+    assert chosen.facts["grader"] == "near"
+    assert len(chosen.facts["data_sha256"]) == 64
+    _, rows = ran(chosen, tmp_path, "direct")
+    assert [r["grade"]["score"] for r in rows if r["method"] == "direct m2"] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"query": "q"}, "'answer' in line 1"),
+        ({"answer": "a"}, "'query' in line 1"),
+        ({"query": "q", "answer": ["a"]}, "'answer' in line 1"),
+        ({"query": "q", "answer": "a", "aliases": "b"}, "'aliases' in line 1"),
+    ],
+)
+def test_lines_that_are_no_questions(line: dict[str, Any], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps(line))
+    with pytest.raises(BadValueError, match=said):
+        load_items(own_data(path, "exact"))
+
+
+def test_the_same_id_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"id": "2", "query": "q", "answer": "a"}\n{"query": "q", "answer": "a"}\n')
+    with pytest.raises(BadValueError, match=r"id in line 2 .* is '2'"):
+        load_items(own_data(path, "exact"))

@@ -34,6 +34,7 @@ PROMPTS = {
     "allocate": instruct.allocate(QUERY, PLAN, cards=CARDS),
     "allocate-structured": instruct.allocate(QUERY, PLAN, cards=CARDS, structured=True),
     "verify": instruct.verify("double 4", "8"),
+    "judge": instruct.judge("double 4", "8", "eight</data>"),
     "aggregate": instruct.aggregate(QUERY, {"1": "4", "2": "8"}),
 }
 
