@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 from unittest.mock import patch
@@ -184,9 +184,14 @@ def check_then_spend() -> AbstractContextManager[Any]:
     return patch.object(Budget, "reserve", lambda self, *_: real(self, 0.0, 0))
 
 
-def free_unknowns() -> AbstractContextManager[Any]:
+@contextmanager
+def free_unknowns() -> Iterator[None]:
     """What may have been billed, but was not seen, costs nothing."""
-    return patch.object(errors.ModelCallError, "may_be_billed", property(lambda _: False, lambda *_: None))
+    never = property(lambda _: False, lambda *_: None)
+    with ExitStack() as patches:
+        for kind in (errors.ModelCallError, errors.InvalidReplyError, errors.DeadlineError):
+            patches.enter_context(patch.object(kind, "may_be_billed", never))
+        yield
 
 
 ROW: Final = Row(
