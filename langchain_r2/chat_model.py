@@ -15,9 +15,10 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_r2.chat_reply import Said, reply_of
-from langchain_r2.chat_run import detached, detached_async, run_config
+from langchain_r2.chat_run import detached, detached_async
 from langchain_r2.chat_settings import ChatR2Settings
 from langchain_r2.chat_structured import Method, StructuredChatR2, output_form, parser_of, with_raw
+from langchain_r2.chat_tracing import current_config
 from langchain_r2.turns import query_text
 from langchain_r2.types import ChatTurn, OutputForm
 
@@ -101,7 +102,7 @@ class ChatR2(ChatR2Settings):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        message = self.answer(messages, run_config(run_manager), stop=stop, **kwargs)
+        message = self.answer(messages, current_config(run_manager), stop=stop, **kwargs)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     async def _agenerate(
@@ -111,7 +112,7 @@ class ChatR2(ChatR2Settings):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        message = await self.aanswer(messages, run_config(run_manager), stop=stop, **kwargs)
+        message = await self.aanswer(messages, current_config(run_manager), stop=stop, **kwargs)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _stream(
@@ -123,7 +124,7 @@ class ChatR2(ChatR2Settings):
     ) -> Iterator[ChatGenerationChunk]:
         turn = self._turn(messages, {"stop": stop, **kwargs}, streams=True)
         said = Said(self._shown(turn), turn)
-        for mode, event in self._events(turn, run_config(run_manager)):
+        for mode, event in self._events(turn, current_config(run_manager)):
             for chunk in said.live(mode, event):
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -142,7 +143,7 @@ class ChatR2(ChatR2Settings):
     ) -> AsyncIterator[ChatGenerationChunk]:
         turn = self._turn(messages, {"stop": stop, **kwargs}, streams=True)
         said = Said(self._shown(turn), turn)
-        async for mode, event in self._aevents(turn, run_config(run_manager)):
+        async for mode, event in self._aevents(turn, current_config(run_manager)):
             for chunk in said.live(mode, event):
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)

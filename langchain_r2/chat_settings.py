@@ -11,6 +11,7 @@ from langgraph.store.base import BaseStore
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from langchain_r2.chat_run import chat_turn
+from langchain_r2.chat_tracing import TracedChatModel
 from langchain_r2.config import R2Context
 from langchain_r2.errors import BadValueError
 from langchain_r2.graph import create_r2_graph
@@ -23,7 +24,7 @@ ROUTED = "r2"
 """The model name that stands for the router, in place of a pool model's."""
 
 
-class ChatR2Settings(BaseChatModel):
+class ChatR2Settings(TracedChatModel):
     """Fields of ``ChatR2``."""
 
     pool: Any = Field(default_factory=lambda: os.environ.get("R2_POOL"))

@@ -103,7 +103,8 @@ def _answer(reply: Reply, row: Attempt, turn: ChatTurn | None) -> str | None:
         return None
     if reply.message is not None:
         row["message"] = reply.message
-    return answer_of(reply.text, reply.message)
+    row["answer"] = answer_of(reply.text, reply.message)
+    return row["answer"]
 
 
 def last_answer(results: Sequence[SubtaskResult]) -> str | None:
