@@ -345,8 +345,8 @@ class TestAsAnObject:
         openai = pytest.importorskip("langchain_openai")
         inner = openai.ChatOpenAI(model="x", api_key=SecretStr("sk-very-secret-key"), base_url="http://127.0.0.1:1/v1")
         pool = ModelPool([ModelSpec(name="x", model=inner, price=Price(input=1.0, output=1.0))])
-        fields: dict[str, Any] = {"pool": pool, "allocator": FixedAllocator(pool, "x")}
-        model = ChatR2(**fields, api_key="sk-other-secret-key")
+        fields: dict[str, Any] = {"api_key": "sk-other-secret-key"}
+        model = ChatR2(pool=pool, allocator=FixedAllocator(pool, "x"), **fields)
         shown = f"{model!r}{json.dumps(dumpd(model))}{model._identifying_params}{model._get_llm_string()}"
         assert "secret-key" not in shown
 
