@@ -13,11 +13,11 @@ from langgraph.store.memory import InMemoryStore
 from rich.console import Console
 
 from langchain_r2 import create_r2_graph
-from langchain_r2.cli_view import show_run, usd
+from langchain_r2.cli_view import show_run
 from langchain_r2.embedded import embedded_router
 from langchain_r2.evals.benchmarks.arithmetic import Problem, grade, problems
 from langchain_r2.flow import arun
-from langchain_r2.ledger import Budget, bill
+from langchain_r2.ledger import Budget, bill, usd
 from langchain_r2.parsing import parse_answer
 from langchain_r2.prompts import prompts_for
 from langchain_r2.transport import Call

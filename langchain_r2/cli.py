@@ -23,7 +23,7 @@ from langchain_r2.cli_pool import pool_commands
 from langchain_r2.cli_serve import serve_embedded
 from langchain_r2.cli_trace import PageFile
 from langchain_r2.cli_trace import trace as trace_command
-from langchain_r2.errors import BadValueError, ConfigurationError, MissingExtraError
+from langchain_r2.errors import BadValueError, ConfigurationError
 
 app = typer.Typer(
     name="langchain-r2",
@@ -214,19 +214,28 @@ def batch(
 @app.command()
 def draw(
     *,
-    form: Annotated[Literal["mermaid", "ascii"], typer.Option("--format", help="How to draw.")] = "mermaid",
+    form: Annotated[
+        Literal["mermaid", "ascii", "svg", "png"] | None,
+        typer.Option("--format", help="How to draw.", show_default="by the file's name, else mermaid"),
+    ] = None,
     pool: PoolOption = "embedded",
+    out: Annotated[Path | None, typer.Option(help="Draw into this file.", metavar="FILE")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Lay a run over it: how often each node ran, at what cost.", metavar="FILE.jsonl"),
+    ] = None,
+    run_id: Annotated[str | None, typer.Option(help="Which run of that file; the last one by default.")] = None,
+    xray: Annotated[bool, typer.Option(help="Show what is inside execute_plan.")] = True,
 ) -> None:
-    """Draw the router graph."""
+    """Draw the router graph: no browser, no web service."""
+    from langchain_r2.cli_trace import form_for, record_of, write_drawing
+    from langchain_r2.trace import draw_graph
+
     with _wrong_use():
-        picture = build_graph(pool, check=False).get_graph(xray=True)
-        if form == "mermaid":
-            print(picture.draw_mermaid())
-            return
-        try:
-            print(picture.draw_ascii())
-        except ImportError as error:
-            raise MissingExtraError("drawing as ASCII", "draw") from error
+        form = form_for(form, out)
+        record = record_of(run, run_id) if run else None
+        drawn = draw_graph(build_graph(pool, check=False).get_graph(xray=xray), form, record)
+        write_drawing(drawn, out)
 
 
 def main() -> None:

@@ -86,7 +86,8 @@ def template() -> None:
 
 
 def _show(console: Console, rows: "Iterable[ModelCheck]", cost_usd: float | None) -> None:
-    from langchain_r2.cli_view import clean, usd
+    from langchain_r2.cli_view import clean
+    from langchain_r2.ledger import usd
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", overflow="fold")

@@ -1,6 +1,5 @@
 """What the command line shows of a run, for terminals and for plain text."""
 
-import math
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -11,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from langchain_r2.ledger import bill
+from langchain_r2.ledger import bill, usd
 from langchain_r2.run_record import answered
 from langchain_r2.types import Attempt, Direction, RunRecord, Subtask, SubtaskResult
 
@@ -42,14 +41,6 @@ def show_run(console: Console, state: Mapping[str, Any]) -> None:
         console.print(Text.assemble(("Answer: ", "bold"), clean(state["answer"])), soft_wrap=True)
     console.print()
     console.print(_bill(state["attempts"]))
-
-
-def usd(cost: float | None) -> str:
-    """A cost with three digits that count, never in exponents."""
-    if cost is None:
-        return "unknown"
-    digits = 2 - math.floor(math.log10(cost)) if cost > 0 and math.isfinite(cost) else 2
-    return f"{cost:.{max(2, digits)}f}"
 
 
 def clean(text: str) -> str:

@@ -1,5 +1,6 @@
 """Who spent what: bills over attempts, and a hard budget by reserve-then-settle."""
 
+import math
 import threading
 import time
 from collections.abc import Iterable
@@ -48,6 +49,14 @@ def bill(attempts: Iterable[Attempt]) -> Bill:
 def add_costs(a: float | None, b: float | None) -> float | None:
     """Sum of two costs; unknown if one is."""
     return None if a is None or b is None else a + b
+
+
+def usd(cost: float | None) -> str:
+    """A cost with three digits that count, never in exponents."""
+    if cost is None:
+        return "unknown"
+    digits = 2 - math.floor(math.log10(cost)) if cost > 0 and math.isfinite(cost) else 2
+    return f"{cost:.{max(2, digits)}f}"
 
 
 class Reservation(NamedTuple):

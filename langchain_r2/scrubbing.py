@@ -26,7 +26,9 @@ _PATTERNS: Final = (
     (re.compile(r"\b(bearer\s+)(?!\[hidden\])[^\s\"',;)}\]]{4,}", re.IGNORECASE), r"\1" + HIDDEN),
     (re.compile(r"\b(?:sk|pk|rk)-[\w-]{8,}"), HIDDEN),
     (
-        re.compile(r"(?i)((?:api|access)[_-]?(?:key|token)[\"']?\s{0,3}[=:]\s{0,3}[\"']?)(?!\[hidden\])[^\s\"',;&)}\]]{4,}"),
+        re.compile(
+            r"(?i)((?:api|access)[_-]?(?:key|token)[\"']?\s{0,3}[=:]\s{0,3}[\"']?)(?!\[hidden\])[^\s\"',;&)}\]]{4,}"
+        ),
         r"\1" + HIDDEN,
     ),
 )

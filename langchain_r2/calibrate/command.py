@@ -18,12 +18,12 @@ from langchain_r2.calibrate.items import Item, digest, probe_items, read_items
 from langchain_r2.calibrate.measure import Answer, ask, measured, most_usd
 from langchain_r2.calibrate.plot import plot
 from langchain_r2.calibrate.routing import reordered, summary
-from langchain_r2.cli_view import clean, usd
+from langchain_r2.cli_view import clean
 from langchain_r2.confidence import Confidence
 from langchain_r2.confidence.file import CalibrationFile, Measured, Settings, calibration_path
 from langchain_r2.errors import BadValueError, MissingExtraError
 from langchain_r2.evals.metrics import proportion
-from langchain_r2.ledger import Budget, bill
+from langchain_r2.ledger import Budget, bill, usd
 from langchain_r2.pool import ModelPool, ModelSpec
 from langchain_r2.pool_file import resolve_pool
 from langchain_r2.transport import Transport

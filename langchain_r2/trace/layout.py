@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 _SWEEPS: Final = 6
 _MOST_BENDS: Final = 2000
 """More places for long edges than this are not made: they would take longer than they help."""
-_BEND: Final = 0.3
+_BEND: Final = 0.45
 """Size of such a place; a box has 1."""
 
 

@@ -506,8 +506,32 @@ class TestDraw:
         assert result.exit_code == 2
         assert "langchain-r2[draw]" in result.stderr
 
-    def test_an_unknown_format(self, invoke: Cli) -> None:
-        assert invoke("draw", "--format", "png").exit_code == 2
+    @pytest.mark.parametrize("arguments", [["--format", "gif"], ["--format", "png"], ["--out", "no/where.svg"]])
+    def test_what_cannot_be_drawn_is_wrong_use(self, invoke: Cli, arguments: list[str]) -> None:
+        assert invoke("draw", *arguments).exit_code == 2
+
+    @pytest.mark.parametrize(("name", "start"), [("a.svg", b"<svg"), ("a.png", b"\x89PNG"), ("a.md", b"graph TD")])
+    def test_into_a_file_by_its_name(self, invoke: Cli, tmp_path: Path, name: str, start: bytes) -> None:
+        assert invoke("draw", "--out", tmp_path / name).exit_code == 0
+        assert (tmp_path / name).read_bytes().startswith(start)
+
+    def test_a_run_is_laid_over_it(self, invoke: Cli, tmp_path: Path) -> None:
+        file = tmp_path / "records.jsonl"
+        for query in ("33 boxes", "other"):
+            invoke("ask", query, "--record", file)
+        first = json.loads(file.read_text().splitlines()[0])
+        drawn = invoke("draw", "--run", file, "--run-id", first["id"]).stdout
+        assert f"reallocate_upward<br/>{len(first['results'][1]['moves'])}x" in drawn
+        assert "decompose<br/>1x, 0.0000" in drawn
+        last = invoke("draw", "--run", file).stdout
+        assert "execute_subtask<br/>1x" in last
+        assert "execute_subtask<br/>1x" not in drawn
+        assert invoke("draw", "--run", file, "--run-id", "none").exit_code == 2
+
+    def test_without_xray(self, invoke: Cli) -> None:
+        drawn = invoke("draw", "--no-xray").stdout
+        assert "execute_plan" in drawn
+        assert "reallocate_upward" not in drawn
 
 
 class TestEval:
