@@ -39,7 +39,7 @@ def chat_turn(
     """
     if not messages:
         raise BadValueError("messages", [], "at least one message")
-    tools = list(options.get("tools") or ())
+    tools: list[dict[str, Any]] = list(options.get("tools") or [])
     plain = isinstance(messages[-1], HumanMessage) and not tools and output is None
     return ChatTurn(
         messages=messages_to_dict(messages),

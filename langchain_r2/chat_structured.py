@@ -1,5 +1,6 @@
 """Structured output of ``ChatR2``: a chain, not a chat model, so that a pool model's call is the only one in traces."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any, Literal, Protocol
@@ -22,9 +23,11 @@ Method = Literal["json_schema", "function_calling", "json_mode"]
 class Answering(Protocol):
     """What answers a turn in a form: ``ChatR2``."""
 
+    @abstractmethod
     def answer(self, messages: Any, config: RunnableConfig, *, output: OutputForm | None, **kwargs: Any) -> AIMessage:  # noqa: ANN401
         """In this thread."""
 
+    @abstractmethod
     async def aanswer(
         self,
         messages: Any,  # noqa: ANN401 - a conversation

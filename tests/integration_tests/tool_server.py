@@ -48,10 +48,10 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Server
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert isinstance(self.server, _Server)
         self.server.bodies.append(body)
         if not body.get("messages"):
             self._send(400, "application/json", json.dumps({"error": {"message": "no messages"}}).encode())

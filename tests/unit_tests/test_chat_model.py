@@ -162,6 +162,11 @@ class TestTurns:
             await both(model, HISTORY, mode)
         assert raised.value.status == "error"
 
+    async def test_fallbacks_take_over(self, mode: str) -> None:
+        model, _, _ = chat([RejectedError("no")])
+        other, _, _ = chat(["from the other"])
+        assert (await both(model.with_fallbacks([other]), HISTORY, mode)).content == "from the other"
+
     async def test_a_budget_is_kept(self, mode: str) -> None:
         model, (m1,), router = chat(["Lima."], budget_usd=1e-9)
         with pytest.raises(NoAnswerError) as raised:
@@ -271,6 +276,18 @@ class TestStreams:
             list(stream)
         assert m2.call_history == []
 
+    @pytest.mark.parametrize("mode", ["invoke", "stream"])
+    def test_an_aggregator_writes_the_reply(self, mode: str) -> None:
+        replies = ["answer: Peru", "answer: Lima", "Arr, it be Lima in Peru."]
+        model, (m1,), _ = chat(replies, plan="1: which country\n2: capital of #1", aggregation="llm")
+        text = model.invoke(HISTORY).text if mode == "invoke" else "".join(p.text for p in model.stream(HISTORY))
+        assert text == "Arr, it be Lima in Peru."
+        assert str(m1.call_history[-1][0].content).startswith("Speak like a pirate.")
+
+    def test_a_stop_word_ends_an_answer_taken_out_of_a_part(self) -> None:
+        model, _, _ = chat(["answer: Peru", "answer: Lima in Peru"], plan="1: which country\n2: capital of #1")
+        assert model.invoke(HISTORY, stop=[" in"]).text == "Lima"
+
 
 class TestTraces:
     @pytest.mark.parametrize("mode", ["invoke", "ainvoke", "stream", "astream"])
@@ -303,8 +320,12 @@ class TestTraces:
     @pytest.mark.parametrize("saver", [None, InMemorySaver()])
     def test_in_a_graph_each_token_comes_once_and_nothing_else_is_kept(self, saver: Any) -> None:
         model, _, _ = chat(["Lima is it."])
+
+        def answered(state: MessagesState) -> dict[str, Any]:
+            return {"messages": [model.invoke(state["messages"])]}
+
         builder = StateGraph(MessagesState)
-        builder.add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
+        builder.add_node("model", answered)
         builder.add_edge(START, "model")
         builder.add_edge("model", END)
         graph: Any = builder.compile(checkpointer=saver)
