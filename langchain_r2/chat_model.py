@@ -3,7 +3,8 @@
 Every call of a pool model goes through the router graph: its budget, bill, reallocation and trace are the graph's.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -18,7 +19,7 @@ from langchain_r2.chat_reply import Said, reply_of
 from langchain_r2.chat_run import detached, detached_async
 from langchain_r2.chat_settings import ChatR2Settings
 from langchain_r2.chat_structured import Method, StructuredChatR2, output_form, parser_of, with_raw
-from langchain_r2.chat_tracing import current_config
+from langchain_r2.chat_tracing import closed_with_its_stream, current_config
 from langchain_r2.turns import query_text
 from langchain_r2.types import ChatTurn, OutputForm
 
@@ -47,6 +48,10 @@ class ChatR2(ChatR2Settings):
     children in traces, so a usage callback sees both: leave the key ``r2`` out of its sum. Structured output is a
     chain: there the pool's calls are all that such a callback sees.
     """
+
+    def get_num_tokens(self, text: str) -> int:
+        """About how many tokens a text has: one per four characters. Which model will count them is not known yet."""
+        return (len(text) + 3) // 4
 
     def bind_tools(
         self,
@@ -143,11 +148,12 @@ class ChatR2(ChatR2Settings):
     ) -> AsyncIterator[ChatGenerationChunk]:
         turn = self._turn(messages, {"stop": stop, **kwargs}, streams=True)
         said = Said(self._shown(turn), turn)
-        async for mode, event in self._aevents(turn, current_config(run_manager)):
-            for chunk in said.live(mode, event):
-                if run_manager:
-                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield chunk
+        async with aclosing(closed_with_its_stream(self._aevents(turn, current_config(run_manager)))) as events:
+            async for mode, event in events:
+                for chunk in said.live(mode, event):
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
         for chunk in said.rest():
             if run_manager:
                 await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -192,7 +198,7 @@ class ChatR2(ChatR2Settings):
         options: dict[str, Any] = {"context": self._limits(turn), "stream_mode": ["custom", "values"]}
         return detached(self.graph.stream(asked, config, **options))
 
-    def _aevents(self, turn: ChatTurn, config: RunnableConfig) -> AsyncIterator[tuple[str, Any]]:
+    def _aevents(self, turn: ChatTurn, config: RunnableConfig) -> AsyncGenerator[tuple[str, Any], None]:
         asked = {"query": query_text(messages_from_dict(turn["messages"])), "turn": turn}
         options: dict[str, Any] = {"context": self._limits(turn), "stream_mode": ["custom", "values"]}
         return detached_async(self.graph.astream(asked, config, **options))

@@ -1,6 +1,7 @@
 """How ``ChatR2`` runs its graph: a turn as input; a run that stands alone but for its place in traces."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackManager, BaseRunManager, CallbackManager
@@ -85,30 +86,33 @@ def _child(parent: BaseRunManager) -> BaseCallbackManager:
     return manager
 
 
-def detached(events: Iterator[Any]) -> Iterator[Any]:
+def detached(events: Generator[Any, None, None]) -> Iterator[Any]:
     """The events of a graph's run, none of whose config comes from a graph around it.
 
     LangGraph would merge the config of the node around the chat model into it: its callbacks again, its checkpoints.
+    Whoever stops reading stops the run.
     """
-    while True:
-        token = var_child_runnable_config.set(None)
-        try:
-            event = next(events)
-        except StopIteration:
-            return
-        finally:
-            var_child_runnable_config.reset(token)
-        yield event
+    with closing(events):
+        while True:
+            token = var_child_runnable_config.set(None)
+            try:
+                event = next(events)
+            except StopIteration:
+                return
+            finally:
+                var_child_runnable_config.reset(token)
+            yield event
 
 
-async def detached_async(events: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def detached_async(events: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
     """As :func:`detached`, on the event loop."""
-    while True:
-        token = var_child_runnable_config.set(None)
-        try:
-            event = await anext(events)
-        except StopAsyncIteration:
-            return
-        finally:
-            var_child_runnable_config.reset(token)
-        yield event
+    async with aclosing(events):
+        while True:
+            token = var_child_runnable_config.set(None)
+            try:
+                event = await anext(events)
+            except StopAsyncIteration:
+                return
+            finally:
+                var_child_runnable_config.reset(token)
+            yield event

@@ -4,7 +4,7 @@ What is not told only misses in traces; bills and answers do not depend on it.
 """
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -20,6 +20,17 @@ from langchain_r2.chat_run import run_config
 
 _CONFIG: Final[ContextVar[RunnableConfig | None]] = ContextVar("r2_chat_config", default=None)
 """The graph's config under the run that goes on in this context."""
+
+_RUNS: Final[ContextVar[list[AsyncGenerator[Any, None]] | None]] = ContextVar("r2_chat_runs", default=None)
+"""Where a run of the graph is put down, to be closed by the stream that it is for."""
+
+
+def closed_with_its_stream(run: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    """The same run, put down."""
+    runs = _RUNS.get()
+    if runs is not None:
+        runs.append(run)
+    return run
 
 
 def current_config(run_manager: BaseRunManager | None) -> RunnableConfig:
@@ -63,15 +74,21 @@ class TracedChatModel(BaseChatModel):
         """Stream on the event loop."""
         named, under = self._named(config)
         pieces = super().astream(input, named, stop=stop, **kwargs)
-        while True:
-            token = _CONFIG.set(under)
-            try:
-                piece = await anext(pieces)
-            except StopAsyncIteration:
-                return
-            finally:
-                _CONFIG.reset(token)
-            yield piece
+        runs: list[AsyncGenerator[Any, None]] = []
+        try:
+            while True:
+                token, also = _CONFIG.set(under), _RUNS.set(runs)
+                try:
+                    piece = await anext(pieces)
+                except StopAsyncIteration:
+                    return
+                finally:
+                    _CONFIG.reset(token)
+                    _RUNS.reset(also)
+                yield piece
+        finally:  # whoever stops reading stops the run, here and now: LangChain would leave it to the garbage collector
+            for run in runs:
+                await run.aclose()
 
     def _named(self, config: RunnableConfig | None) -> tuple[RunnableConfig, RunnableConfig]:
         """The config with the run's id in it, and the graph's config under that run."""

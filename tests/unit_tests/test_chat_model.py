@@ -1,5 +1,6 @@
 """What ``ChatR2`` does with a turn: what it decomposes, who sees what, what it streams, what it bills."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -288,6 +289,15 @@ class TestStreams:
         model, _, _ = chat(["answer: Peru", "answer: Lima in Peru"], plan="1: which country\n2: capital of #1")
         assert model.invoke(HISTORY, stop=[" in"]).text == "Lima"
 
+    async def test_whoever_stops_reading_stops_the_run(self) -> None:
+        model, _, _ = chat(["x"])
+        spec = ModelSpec(name="m1", model=Breaking(script=["x"]), price=Price(input=1.0, output=1.0))
+        pool = ModelPool([spec])
+        pieces = ChatR2(pool=pool, decomposer=model.decomposer, allocator=FixedAllocator(pool, "m1")).astream(HISTORY)
+        assert (await anext(pieces)).content == "Lima "
+        await pieces.aclose()  # type: ignore[attr-defined]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
 
 class TestTraces:
     @pytest.mark.parametrize("mode", ["invoke", "ainvoke", "stream", "astream"])
@@ -345,6 +355,10 @@ class TestTraces:
 
 
 class TestAsAnObject:
+    def test_tokens_are_counted_without_a_tokenizer(self) -> None:
+        model, _, _ = chat(["x"])
+        assert model.get_num_tokens("12345678") == 2
+
     def test_unknown_arguments_are_refused(self) -> None:
         with pytest.raises(BadValueError, match="budget_dollars"):
             chat(["x"], budget_dollars=1)
