@@ -13,8 +13,9 @@ from langchain_r2.errors import BadValueError, UnknownModelError
 from langchain_r2.scrubbing import secrets_of
 from langchain_r2.types import Group
 
-PromptStyle = Literal["instruct", "bare"]
-"""How a model is spoken to: with instructions, or (fine-tuned on the steps) by a keyword and the content."""
+PromptStyle = Literal["instruct", "bare", "plain"]
+"""How a model is spoken to: with instructions, or (fine-tuned on the steps) by a keyword and the content, or (a tool, a
+retriever) with the subtask's text alone."""
 
 Grouping = Literal["thirds", "price"]
 """Rule for capability groups: equal thirds of the order, or the two largest relative jumps in price."""
@@ -164,14 +165,23 @@ class ModelSpec:
 class ModelPool:
     """Pool models in order, weakest first, each in a capability group.
 
-    Immutable. Models are ordered as given; ``ModelPool.ordered_by_price`` sorts first.
+    Immutable. Models are ordered as given; ``ModelPool.ordered_by_price`` sorts first. Executors stand beside the
+    order: an allocator may name them, no step up or down leads to them, a step up from one leads into its group.
     """
 
-    def __init__(self, models: Sequence[ModelSpec], *, name: str = "pool", grouping: Grouping = "thirds") -> None:
+    def __init__(
+        self,
+        models: Sequence[ModelSpec],
+        *,
+        executors: Sequence[ModelSpec] = (),
+        name: str = "pool",
+        grouping: Grouping = "thirds",
+    ) -> None:
         """Make a pool.
 
         Args:
             models: Weakest (cheapest) first.
+            executors: What is good at some subtasks only: tools, retrievers, agents (:mod:`langchain_r2.executors`).
             name: Shown in traces and tables.
             grouping: Rule for models that state no group.
 
@@ -180,7 +190,7 @@ class ModelPool:
         """
         if not models:
             raise BadValueError("models of the pool", list(models), "at least one model")
-        names = [m.name for m in models]
+        names = [m.name for m in (*models, *executors)]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise BadValueError("models of the pool", twice, "every name once", "Rename one of them.")
@@ -196,6 +206,8 @@ class ModelPool:
             order = [f"{m.name}: {m.group}" for m in self.models]
             raise BadValueError("groups of the pool", order, "SLM before MLM before LLM", "Order the models so.")
         self._index = {m.name: i for i, m in enumerate(self.models)}
+        self.executors: Final = tuple(dataclasses.replace(e, group=e.group or "MLM") for e in executors)
+        self._executors = {e.name: e for e in self.executors}
 
     @classmethod
     def ordered_by_price(
@@ -220,16 +232,16 @@ class ModelPool:
         return iter(self.models)
 
     def __contains__(self, name: object) -> bool:
-        """Whether the pool has a model of that name."""
-        return name in self._index
+        """Whether the pool has a model, or an executor, of that name."""
+        return name in self._index or name in self._executors
 
     def __getitem__(self, name: str) -> ModelSpec:
-        """The model of that name.
+        """The model, or the executor, of that name.
 
         Raises:
             UnknownModelError: There is none.
         """
-        return self.models[self.rank(name)]
+        return self._executors.get(name) or self.models[self.rank(name)]
 
     def __repr__(self) -> str:
         """Names and groups."""
@@ -264,13 +276,17 @@ class ModelPool:
     def up(self, name: str, needs: Set[str] = frozenset()) -> str | None:
         """The next stronger model that has some capabilities, or None at the top.
 
-        The order runs through a group, then into the next.
+        The order runs through a group, then into the next. From an executor it leads to the middle of its group.
         """
+        if name in self._executors:
+            return self.fitting(self.middle(self._executors[name].group or "MLM").name, needs)
         stronger = self.models[self.rank(name) + 1 :]
         return next((model.name for model in stronger if needs <= model.capabilities), None)
 
     def down(self, name: str, floor: str | None = None, needs: Set[str] = frozenset()) -> str | None:
-        """The next cheaper model that has some capabilities, or None at the bottom or at the floor."""
+        """The next cheaper model that has some capabilities, or None at the bottom, at the floor, for an executor."""
+        if name in self._executors:
+            return None
         lowest = self.rank(floor) if floor is not None else 0
         cheaper = reversed(self.models[lowest : self.rank(name)])
         return next((model.name for model in cheaper if needs <= model.capabilities), None)
@@ -291,8 +307,9 @@ class ModelPool:
         return members[len(members) // 2]
 
     def prices(self) -> dict[str, dict[str, Any]]:
-        """Prices and groups by model name, as JSON data."""
-        return {m.name: {"group": m.group, **dataclasses.asdict(m.price)} for m in self.models}
+        """Prices and groups by name, as JSON data."""
+        members = (*self.models, *self.executors)
+        return {m.name: {"group": m.group, **dataclasses.asdict(m.price)} for m in members}
 
 
 def _thirds(count: int) -> list[Group]:

@@ -147,8 +147,11 @@ class ModelCall:
             row["subtask_id"] = self.id
         self.rows.attempts += made["attempts"]
         allocation = made["allocation"]
-        self.note = allocation["note"]
-        return self.needs.pool[allocation["models"]["1"]].name, allocation["reasons"].get("1", "allocated")
+        named, self.note = allocation["models"].get("1"), allocation["note"]
+        if named not in self.needs.pool.names:  # an agent's step is for a model, not for a tool of the pool
+            self.note = self.note or f"unknown_model: {named!r:.80}"
+            return order[0], "default_route"
+        return named, allocation["reasons"].get("1", "allocated")
 
     def _try(
         self, name: str, model: BaseChatModel, direction: Direction, reason: Reason, *, hidden: bool

@@ -32,6 +32,7 @@ def execute_subtask_node(needs: Dependencies) -> Node:
     ) -> Flow[SubtaskUpdate]:
         context = runtime.context
         turn = answered_turn(state, needs.pool[state["model"]], context)
+        plain = needs.pool[state["model"]].prompt_style == "plain"
         confidence = in_prose(needs.confidence) if turn else needs.confidence
         call = _call(needs, state, context, config, turn)
         try:
@@ -41,8 +42,8 @@ def execute_subtask_node(needs: Dependencies) -> Node:
             return SubtaskUpdate(verdict=verdict, tries=state["tries"] + 1)
         reading: Reading | None = None
         asked: list[Attempt] = []
-        problem, answer = unusable(outcome, turn)
-        if outcome.reply is not None and problem is None:
+        problem, answer = unusable(outcome, turn, plain=plain)
+        if outcome.reply is not None and problem is None and not plain:  # a tool is not called again to be believed
             reading, asked = yield from read(
                 confidence,
                 outcome.reply,
@@ -53,7 +54,14 @@ def execute_subtask_node(needs: Dependencies) -> Node:
                 transport=needs.transport,
             )
         verdict = judge(
-            outcome, reading, confidence, state["model"], state["kind"], threshold=context.limits.threshold, turn=turn
+            outcome,
+            reading,
+            confidence,
+            state["model"],
+            state["kind"],
+            threshold=context.limits.threshold,
+            turn=turn,
+            plain=plain,
         )
         outcome.attempts[-1]["verdict"] = verdict
         evidence = with_options(state, outcome.attempts[-1], needs.pool, context)
@@ -127,14 +135,19 @@ def _passing_on(
     return on_chunk
 
 
-def unusable(outcome: Outcome, turn: ChatTurn | None = None) -> tuple[Reason | None, str]:
-    """Why an outcome gives no answer that could be right, None where it does; and the answer in its reply, if any."""
+def unusable(outcome: Outcome, turn: ChatTurn | None = None, *, plain: bool = False) -> tuple[Reason | None, str]:
+    """Why an outcome gives no answer that could be right, None where it does; and the answer in its reply, if any.
+
+    All of a plain reply, a tool's, is the answer.
+    """
     if outcome.reply is None:
         if isinstance(outcome.error, RejectedError):
             return "refused", ""
         return "invalid_output" if isinstance(outcome.error, InvalidReplyError) else "unreachable", ""
     reply = outcome.reply
-    if turn is None:
+    if plain:
+        answer, malformed = reply.text.strip(), not reply.text.strip()
+    elif turn is None:
         answer, parse = parse_answer(reply.text)
         malformed = parse == "malformed"
     else:
@@ -153,6 +166,7 @@ def judge(
     *,
     threshold: float | None,
     turn: ChatTurn | None = None,
+    plain: bool = False,
 ) -> Verdict:
     """Accept an outcome or say why not; puts answer, confidence and its signal into the outcome's last attempt.
 
@@ -164,9 +178,10 @@ def judge(
         kind: Kind of the subtask.
         threshold: Least confidence that is accepted; None: the confidence's own for the model and kind.
         turn: The turn of a conversation that the model answered as it is; None: it answered a text of ours.
+        plain: Whether it is a tool's reply.
     """
     row = outcome.attempts[-1]
-    problem, answer = unusable(outcome, turn)
+    problem, answer = unusable(outcome, turn, plain=plain)
     if outcome.reply is not None:
         row["answer"] = answer
         if outcome.reply.message is not None:

@@ -178,8 +178,11 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
             raise BadValueError("coverage", coverage, "a number between 0 and 1, or None")
         if max_samples < 1:
             raise BadValueError("max_samples", max_samples, "a whole number from 1 up")
-        if len(pool) > len(ALIASES):
-            raise BadValueError("models of the pool", len(pool), f"at most {len(ALIASES)} for a prompted allocator")
+        # A fine-tuned allocator was trained on models, in their order, and on nothing else.
+        self.members = (*pool.models, *(pool.executors if spec.prompt_style == "instruct" else ()))
+        if len(self.members) > len(ALIASES):
+            allowed = f"at most {len(ALIASES)} for a prompted allocator"
+            raise BadValueError("models of the pool", len(self.members), allowed)
         self.spec, self.pool, self.coverage, self.shuffle_aliases = spec, pool, coverage, shuffle_aliases
         self.default_route = pool[default_route].name if default_route else pool.middle("MLM").name
         self.max_samples, self.temperature = max_samples, temperature
@@ -189,16 +192,22 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
 
     def cards(self, query: str) -> list[Card]:
         """The models' cards in the order shown for a query."""
-        names, order = ALIASES[: len(self.pool)], list(range(len(self.pool)))
+        names, order = ALIASES[: len(self.members)], list(range(len(self.members)))
         if self.shuffle_aliases:
             rng = random.Random(query)  # noqa: S311 - the same query sees the same order
             rng.shuffle(names)
             rng.shuffle(order)
         cards = []
         for alias, rank in zip(names, order, strict=True):
-            model = self.pool.models[rank]
-            usd = [("unknown" if p is None else f"{p:g}") for p in (model.price.input, model.price.output)]
-            cards.append(Card(alias, rank + 1, str(model.group), "/".join(usd), model.skills))
+            model = self.members[rank]
+            if model.prompt_style == "plain":
+                usd = model.price.cost_usd(0, 1)
+                cards.append(
+                    Card(alias, rank + 1, "tool", "unknown" if usd is None else f"{usd:g} a call", model.skills)
+                )
+                continue
+            prices = [("unknown" if p is None else f"{p:g}") for p in (model.price.input, model.price.output)]
+            cards.append(Card(alias, rank + 1, str(model.group), "/".join(prices), model.skills))
         return cards if self.shuffle_aliases else sorted(cards, key=lambda c: c.rank)
 
     def flow(self, value: AllocatorInput, config: RunnableConfig) -> Flow[AllocatorOutput]:
@@ -210,7 +219,7 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         subtasks, cards = value["plan"]["subtasks"], self.cards(value["query"])
         # Lines are numbered 1, 2, ... in the prompt, whatever the subtasks' ids are.
         numbers = {str(i): s["id"] for i, s in enumerate(subtasks, 1)}
-        by_alias = {c.alias: self.pool.models[c.rank - 1].name for c in cards}
+        by_alias = {c.alias: self.members[c.rank - 1].name for c in cards}
         budget = budget_of(value)
         attempts: list[Attempt] = []
         models: dict[str, str] = {}
