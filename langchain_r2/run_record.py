@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, cast
 
+from typing_extensions import TypedDict
+
 from langchain_r2.errors import BadValueError
 from langchain_r2.ledger import bill
 from langchain_r2.scrubbing import scrubbed
-from langchain_r2.types import RunRecord, SubtaskResult
+from langchain_r2.types import Allocation, RunRecord, SubtaskResult
 
 _NO_FSYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EROFS})
 """What a pipe or a terminal answers: there is no disk to wait for."""
@@ -41,6 +43,23 @@ def run_record(state: Mapping[str, Any], *, id: str, wall_s: float) -> RunRecord
         cost_by_role=total.by_role,
         cost_by_model=total.by_model,
         wall_s=wall_s,
+        **traced(state, wall_s),
+    )
+
+
+class Traced(TypedDict):
+    """What a record tells beside the result: when, why, and how each part ended."""
+
+    started_at: float
+    plan_confidence: float | None
+    plan_rejected: list[str]
+    allocation: Allocation
+    results: list[SubtaskResult]
+
+
+def traced(state: Mapping[str, Any], wall_s: float) -> Traced:
+    """These fields for a run that ended just now."""
+    return Traced(
         started_at=time.time() - wall_s,
         plan_confidence=state["plan"]["confidence"],
         plan_rejected=state["plan"]["rejected"],

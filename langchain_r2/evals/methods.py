@@ -20,6 +20,7 @@ from langchain_r2.parsing import parse_answer
 from langchain_r2.pool import ModelSpec
 from langchain_r2.prompts import prompts_for
 from langchain_r2.routers.baselines import FixedAllocator
+from langchain_r2.run_record import Traced, traced
 from langchain_r2.transport import Call, Transport
 from langchain_r2.types import Attempt, Status, Subtask
 
@@ -40,6 +41,8 @@ class Run(NamedTuple):
     plan: list[Subtask]
     attempts: list[Attempt]
     wall_s: float
+    traced: Traced | None = None
+    """What its page shows beside; None where no graph ran."""
 
 
 class Method(NamedTuple):
@@ -80,7 +83,8 @@ def _graph_method(name: str, router: Router, context: R2Context) -> Method:
         started = time.perf_counter()
         out = await graph.ainvoke({"query": item.query}, context=context)
         wall_s = time.perf_counter() - started
-        return Run(out["answer"], out["status"], out["error"], out["plan"]["subtasks"], out["attempts"], wall_s)
+        ended = out["answer"], out["status"], out["error"], out["plan"]["subtasks"], out["attempts"], wall_s
+        return Run(*ended, traced(out, wall_s))
 
     return Method(name, answer)
 

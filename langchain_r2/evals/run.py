@@ -137,4 +137,5 @@ def _record(method: str, item: Item, run: Run, grade: Grade) -> dict[str, Any]:
         "cost_by_role": total.by_role,
         "cost_by_model": total.by_model,
         "wall_s": run.wall_s,
+        **dict(run.traced or {}),
     }

@@ -5,7 +5,6 @@ On a machine without it they are skipped; CI installs it, and fails without it.
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -189,10 +188,8 @@ def contrast(first: str, second: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_a_thousand_subtasks(show: Callable[..., Any], record_property: Callable[[str, object], None]) -> None:
-    started = time.perf_counter()
+def test_a_thousand_subtasks(show: Callable[..., Any]) -> None:
     page = show(run(1000))
-    record_property("load_s", time.perf_counter() - started)
     assert page.locator("g.node").count() == 1001
     assert page.locator("g.lane").count() == 1002
     page.locator("g.node[data-id='1000']").dispatch_event("click")

@@ -145,6 +145,17 @@ def test_gold_answers_that_a_grader_calls_wrong_are_told(tmp_path: Path) -> None
     assert "gold answers of 3 of 4 items are not graded right" in text
 
 
+def test_a_routed_record_tells_what_its_page_shows(tmp_path: Path) -> None:
+    pool = scripted_pool(lambda p: "answer: 1" if "plan" not in p else "1: #query", lambda p: "answer: 2")
+    router = {"pool": pool, "decomposer": PromptedDecomposer(pool["m1"]), "allocator": FixedAllocator(pool, "m1")}
+    rows = ran(selection("numeric"), tmp_path, "r2", "direct", router=router)[1]
+    routed = [row for row in rows if row["method"] == "r2"]
+    assert routed
+    assert all(row["results"][0]["answer"] == row["answer"] and row["started_at"] > 0 for row in routed)
+    assert all(row["allocation"]["models"] for row in routed)
+    assert not any("results" in row for row in rows if row["method"] != "r2")
+
+
 def test_grading_costs_are_apart_from_the_methods(tmp_path: Path) -> None:
     judges = scripted_pool("different")
     text, rows = ran(selection("llm"), tmp_path, "direct", tools=Tools(judge=judges["m1"]))
