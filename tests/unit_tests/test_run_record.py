@@ -45,7 +45,7 @@ def test_a_record_of_a_run_has_its_plan_and_its_bill() -> None:
     decomposer = PromptedDecomposer(pool["m1"])
     graph = create_r2_graph(pool, decomposer=decomposer, allocator=FixedAllocator(pool, "m1"))
     state = graph.invoke({"query": "33 boxes"})
-    made = run_record(state, id="q", wall_s=1.5)
+    made: Any = run_record(state, id="q", wall_s=1.5)
     assert (made["id"], made["query"], made["answer"], made["status"], made["wall_s"]) == (
         "q",
         "33 boxes",
@@ -74,7 +74,7 @@ def test_a_record_tells_when_each_attempt_was_sent(make: Any, says: Any) -> None
     model = ScriptedChatModel(script=["answer: 1", "answer: 2"], delay_s=0.02)
     graph, before = make(model, plan="1: a\n2: then #1").graph, time.time()
     state = graph.invoke({"query": "q"})
-    made = run_record(state, id="q", wall_s=time.time() - before)
+    made: Any = run_record(state, id="q", wall_s=time.time() - before)
     first, second = (a for a in made["attempts"] if a["role"] == "executor")
     assert made["started_at"] == pytest.approx(before, abs=0.01)
     assert made["started_at"] <= first["started_at"] + 0.01
@@ -92,7 +92,7 @@ def test_a_record_tells_what_was_moved_where_and_why(make: Any) -> None:
     replans = {"hard too": "1: #query", "hard": "1: part a\n2: hard too"}
     plan = {"plan": "1: hard", "replans": replans, "prices": (1.0, 1000.0)}
     made = make(sure_of_parts, lambda p: scripted_message("answer: y", p, 0.9), **plan)
-    row = run_record(made.graph.invoke({"query": "q"}, context=R2Context(max_replans=2)), id="q", wall_s=1.0)
+    row: Any = run_record(made.graph.invoke({"query": "q"}, context=R2Context(max_replans=2)), id="q", wall_s=1.0)
     whole = row["results"][0]
     part = whole["part_results"][1]
     assert [(m["kind"], m["subtask_id"], m["reason"], round(m["confidence"] or 0, 3)) for m in whole["moves"]] == [

@@ -88,7 +88,7 @@ function runsView() {
     number("USD", "cost_usd", usd), number("time", "wall_s", seconds), number("subtasks", "subtasks"), number("calls", "calls"),
     sign("upward", "up"), sign("downward", "down"), sign("replan", "replan"), number("router", "router_share", percent)];
   if (graded(RUNS).length) columns.splice(4, 0, { name: "grade", value: (r) => r.score, show: (r) => (r.score === null ? "" : chip(outcome(r), r.score > 0 ? "ok" : "bad")) });
-  if (METHODS.length) columns.splice(1, 0, { name: "method", value: (r) => r.method });
+  if (METHODS.length) columns.splice(1, 0, { name: "method", value: (r) => r.method, show: (r) => chip(r.method) });
   const table = sortable(columns, RUNS, { size: 50, label: "Runs" });
   const search = h("input", { type: "search", placeholder: "Filter runs", "aria-label": "Filter runs", oninput: () => {
     const asked = search.value.toLowerCase();

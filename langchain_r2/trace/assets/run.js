@@ -90,7 +90,7 @@ function planView() {
   });
   let scale = 1;
   const zoom = (to) => { scale = Math.min(3, Math.max(0.1, to)); svg.setAttribute("width", right * scale); svg.setAttribute("height", bottom * scale); };
-  const room = document.getElementById("page").clientWidth - (innerWidth > 860 ? 396 : 40);
+  const room = document.getElementById("page").clientWidth - (innerWidth > 860 ? 436 : 62);
   if (room / right > 0.6 && room < right) zoom(room / right);
   const buttons = h("span", {}, h("button", { "aria-label": "Smaller", onclick: () => zoom(scale / 1.25) }, "\u2212"), " ",
     h("button", { "aria-label": "Larger", onclick: () => zoom(scale * 1.25) }, "+"), " ",
@@ -175,12 +175,12 @@ function timelineView() {
   for (const role of ["evaluator", "aggregator", "executor"]) lanes.push({ id: role, name: role, rows: timed.filter((a) => a.subtask_id === null && a.role === role) });
   const used = lanes.filter((lane) => lane.rows.length || lane.node);
   const lane_h = MANY ? 14 : 26, bar_h = MANY ? 8 : 13, label = MANY ? 90 : 230, top = 26;
-  const span = Math.max(620, document.getElementById("page").clientWidth - 52);
+  const span = Math.max(620, document.getElementById("page").clientWidth - 78);
   const x = (t) => label + 10 + (span - label - 20) * (t / end), height = top + used.length * lane_h + 8;
   const svg = s("svg", { width: span, height, role: "group", "aria-label": "Timeline: use the arrow keys" });
   const step = nice(end / 6);
   for (let t = 0; t <= end * 1.0001; t += step) {
-    svg.append(s("line", { class: "grid", x1: x(t), x2: x(t), y1: top - 4, y2: height }), s("text", { class: "t-muted", x: x(t), y: 14, "text-anchor": "middle" }, seconds(t) || "0"));
+    svg.append(s("line", { class: "grid", x1: x(t), x2: x(t), y1: top - 4, y2: height }), s("text", { class: "t-muted", x: x(t), y: 14, "text-anchor": "middle" }, t ? seconds(t) : "0"));
   }
   const places = new Map(), body = s("g"), over = s("g", { "pointer-events": "none" }), elements = new Map();
   used.forEach((lane, i) => {

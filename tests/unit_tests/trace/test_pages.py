@@ -35,13 +35,13 @@ def test_a_hostile_text_stays_a_text(moved: RunRecord) -> None:
     page = to_html(moved)
     elements = Elements(page).found
     assert [tag for tag, _ in elements if tag in {"script", "img"}] == ["script", "script"]
-    assert not any(name.startswith("on") for _, attributes in elements for name in attributes)
+    assert not any(name.startswith("on") for element in elements for name in element[1])
     assert data_of(page)["query"] == moved["query"]
 
 
 def test_the_policy_allows_the_pages_own_script_and_style_and_nothing_else(moved: RunRecord) -> None:
     page = to_html(moved)
-    policy = next(a["content"] for tag, a in Elements(page).found if a.get("http-equiv") == "Content-Security-Policy")
+    policy = next(a["content"] for _, a in Elements(page).found if a.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None
     assert policy.startswith("default-src 'none'; ")
     assert "unsafe" not in policy
@@ -71,10 +71,10 @@ def test_keys_are_hidden(moved: RunRecord, monkeypatch: pytest.MonkeyPatch) -> N
 def test_prompts_are_those_of_the_attempts(moved: RunRecord) -> None:
     last = moved["attempts"][-1]
     assert last["subtask_id"] == "4"
-    assert "join" in last["prompt"]
+    assert "join" in last.get("prompt", "")
     assert all("prompt" in row for row in moved["attempts"])
     part = next(a for a in moved["attempts"] if a["subtask_id"] == "2.1")
-    assert "part a" in part["prompt"]
+    assert "part a" in part.get("prompt", "")
 
 
 def test_a_failed_run_and_odd_numbers_have_a_page() -> None:
