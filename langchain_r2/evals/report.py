@@ -33,8 +33,8 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Rows]]:
 def render(folder: Path, console: Console) -> None:
     """Print the table, then what reallocation did; write both as ``table.md``."""
     facts, by_method = read(folder)
-    dearest = max(facts["prices"], key=lambda name: facts["prices"][name]["output"] or 0.0)
-    reference = by_method.get(f"cot {dearest}")
+    strongest = list(facts["prices"])[-1]  # the pool's order
+    reference = by_method.get(f"cot {strongest}")
     title = _title(facts)
     table = Table(title=title)
     optional = _optional(by_method)
@@ -42,7 +42,7 @@ def render(folder: Path, console: Console) -> None:
         (name, *_cells(rows, reference), *(cell(rows) for cell in optional.values()))
         for name, rows in by_method.items()
     ]
-    fixed = ("accuracy", "USD per million queries", f"cost / CoT {dearest}", "paired accuracy", "calls", "router")
+    fixed = ("accuracy", "USD per million queries", f"cost / CoT {strongest}", "paired accuracy", "calls", "router")
     columns = ("method", *fixed, *optional)
     for column in columns:
         table.add_column(column, justify="left" if column == "method" else "right")

@@ -111,26 +111,37 @@ def ran(chosen: Selection, tmp_path: Path, *methods: str, **options: Any) -> tup
     return console.export_text(), rows
 
 
+def table(tmp_path: Path) -> dict[str, dict[str, str]]:
+    """The table's cells by method and column."""
+    lines = [line for line in (tmp_path / "out" / "table.md").read_text().splitlines() if line.startswith("|")]
+    columns, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
+
+
 def test_what_cannot_be_graded_is_counted_and_in_no_accuracy(tmp_path: Path) -> None:
     text, rows = ran(selection("numeric"), tmp_path, "direct")
     assert [r["grade"]["score"] for r in rows if r["method"] == "direct m1"] == [1.0, 0.0, None, 0.0]
     assert {r["grade"]["status"] for r in rows if r["gold"] == "three"} == {"ungradable"}
     assert "1 of 4 items cannot be graded: the gold answer is not one number" in text
-    assert "33.3%" in text  # one of three
     assert "ungradable, and in no accuracy: 2 of 8 answers" in text
     facts = json.loads((tmp_path / "out" / "pool.json").read_text())
     assert facts["gold"] == {"right": 3, "wrong": 0, "ungradable": 1}
-    table = (tmp_path / "out" / "table.md").read_text().splitlines()
-    assert table[2].rstrip(" |").endswith("ungradable")
-    assert table[4].rstrip(" |").endswith("| 1")
+    row = table(tmp_path)["direct m1"]
+    assert row["accuracy"].startswith("33.3% ")  # one of three
+    assert row["ungradable"] == "1"
 
 
 def test_pairs_are_of_items_graded_in_both(tmp_path: Path) -> None:
     def picky(prediction: str, item: Item) -> Any:
-        return ungradable("m2 said it") if prediction == "2" and item.id == "0" else prediction == item.gold
+        """What m2 says of the first item is the only thing that cannot be graded; all else is right."""
+        return ungradable("m2 said it") if prediction == "2" and item.id == "0" else True
 
-    text, _ = ran(selection(picky), tmp_path, "direct", "cot")
-    assert "+0.0 [+0.0, +0.0]" in text
+    ran(selection(picky), tmp_path, "direct", "cot")
+    cells = table(tmp_path)
+    assert [cells[f"direct {name}"]["ungradable"] for name in ("m1", "m2")] == ["0", "1"]
+    # m1 is right on all four, the reference (m2) on the three of its own that can be graded: no difference.
+    assert cells["direct m1"]["paired accuracy"] == "+0.0 [+0.0, +0.0]"
+    assert cells["direct m1"]["accuracy"].startswith("100.0%")
 
 
 def test_nothing_is_paid_where_no_gold_answer_can_be_graded(tmp_path: Path) -> None:
@@ -182,7 +193,8 @@ def test_an_unknown_price_is_never_a_cost_of_nothing(tmp_path: Path) -> None:
     router = {"pool": pool, "allocator": FixedAllocator(pool, "m1"), "decomposer": PromptedDecomposer(pool["m1"])}
     text, rows = ran(selection("numeric"), tmp_path, "r2", "cot", router=router)
     assert {r["cost_usd"] for r in rows} == {None}
-    assert "unknown" in text
+    assert {row["USD per million queries"] for row in table(tmp_path).values()} == {"unknown"}
+    assert table(tmp_path)["r2"]["cost / CoT m2"] == "unknown"
     assert "0.0 USD" not in text
 
 

@@ -88,6 +88,7 @@ def test_the_names_of_actions_differ_between_publications() -> None:
 def test_decompositions_compute_to_the_answer() -> None:
     for command in list(scan.commands())[::37]:
         known: dict[str, tuple[str, ...]] = {}
+        done: tuple[str, ...] = ()
         for number, step in enumerate(scan.decompose(command.text), 1):
             assert set(re.findall(r"#(\d+)", step.text)) == set(step.depends_on)
             words = step.text.split()
