@@ -1,4 +1,4 @@
-"""Pages of runs in a real browser: Debian's ``chromium``, driven by playwright, no network.
+"""Pages of runs in a real browser: the system's chromium, driven by playwright, no network.
 
 On a machine without it they are skipped; CI installs it, and fails without it.
 """
@@ -57,7 +57,7 @@ def run(n: int, *, id_: str = "1") -> RunRecord:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    program = shutil.which("chromium")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         reason = "no chromium on this machine: `apt-get install chromium`"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
