@@ -25,23 +25,29 @@ def factors(text: str) -> dict[str, int]:
     return {"a": int(found[1]), "b": int(found[2])}
 
 
-calculator = tool_executor(multiply, price=FREE, arguments=factors)
-pool = ModelPool(embedded_pool().models, executors=[calculator], name="embedded, with a calculator")
-router = embedded_router(pool=pool)
-# The embedded allocator was trained on models alone: it is told what goes to the tool. A prompted allocator with
-# instructions reads the tool's description and price instead.
-router["allocator"] = PinnedAllocator(pool, {r"\btimes\b": "multiply"}, otherwise=router["allocator"])
+def main() -> None:
+    """Ask with and without the tool."""
+    calculator = tool_executor(multiply, price=FREE, arguments=factors)
+    pool = ModelPool(embedded_pool().models, executors=[calculator], name="embedded, with a calculator")
+    router = embedded_router(pool=pool)
+    # The embedded allocator was trained on models alone: it is told what goes to the tool. A prompted allocator with
+    # instructions reads the tool's description and price instead.
+    router["allocator"] = PinnedAllocator(pool, {r"\btimes\b": "multiply"}, otherwise=router["allocator"])
 
-query = (
-    "tom fills 33 boxes with 50 cards each . mia has 31 bags and each holds 32 cards . "
-    "how many cards do they have together ?"
-)
-for name, graph in (
-    ("models alone", create_r2_graph(**embedded_router())),
-    ("with the calculator", create_r2_graph(**router)),
-):
-    result = graph.invoke({"query": query})
-    print(f"{name}: {result['answer']}, {bill(result['attempts']).cost_usd:.8f} USD")
-    for attempt in result["attempts"]:
-        if attempt["role"] == "executor":
-            print(f"  {attempt['subtask_id']} {attempt['model']:<10} {attempt['answer']}")
+    query = (
+        "tom fills 33 boxes with 50 cards each . mia has 31 bags and each holds 32 cards . "
+        "how many cards do they have together ?"
+    )
+    for name, graph in (
+        ("models alone", create_r2_graph(**embedded_router())),
+        ("with the calculator", create_r2_graph(**router)),
+    ):
+        result = graph.invoke({"query": query})
+        print(f"{name}: {result['answer']}, {bill(result['attempts']).cost_usd:.8f} USD")
+        for attempt in result["attempts"]:
+            if attempt["role"] == "executor":
+                print(f"  {attempt['subtask_id']} {attempt['model']:<10} {attempt['answer']}")
+
+
+if __name__ == "__main__":
+    main()

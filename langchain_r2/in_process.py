@@ -121,7 +121,7 @@ class InProcessChatModel(BaseChatModel):
         """A copy that shares the loaded model and its thread: agents and structured output call copies."""
         known = {"engine": self.engine, "_worker": self._worker}
         copy = super().model_copy(update=update, deep=deep)
-        copy.__dict__.update(known)
+        vars(copy).update(known)
         return copy
 
     @cached_property

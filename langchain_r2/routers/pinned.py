@@ -39,14 +39,15 @@ class PinnedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         """Allocate."""
         subtasks = value["plan"]["subtasks"]
         pinned = {s["id"]: member for s in subtasks if (member := self._pinned(s["text"], value["query"])) is not None}
+        told: dict[str, Reason] = dict.fromkeys(pinned, "allocated")
         if len(pinned) == len(subtasks):
-            allocation = Allocation(models=pinned, reasons=dict.fromkeys(pinned, "allocated"), note=None)
+            allocation = Allocation(models=pinned, reasons=told, note=None)
             return AllocatorOutput(allocation=allocation, attempts=[])
         made: AllocatorOutput = yield Invoke(self.otherwise, value, config)
         rest = made["allocation"]
-        told: dict[str, Reason] = dict.fromkeys(pinned, "allocated")
-        models, reasons = {**rest["models"], **pinned}, {**rest["reasons"], **told}
-        allocation = Allocation(models=models, reasons=reasons, note=rest["note"])
+        allocation = Allocation(
+            models={**rest["models"], **pinned}, reasons={**rest["reasons"], **told}, note=rest["note"]
+        )
         return AllocatorOutput(allocation=allocation, attempts=made["attempts"])
 
     def _pinned(self, text: str, query: str) -> str | None:
