@@ -72,6 +72,10 @@ function planView() {
   const svg = s("svg", { width: right, height: bottom, viewBox: `0 0 ${right} ${bottom}`, role: "group", "aria-label": "Plan: use the arrow keys" }, edges, boxes);
   const pane = h("div", { class: "scroll" }, svg);
   const move = roving([...elements.values()], true);
+  boxes.addEventListener("pointerover", (event) => {  // of a thousand tool tips, few are read
+    const element = event.target.closest(".node");
+    if (element && !element.querySelector("title")) element.prepend(s("title", {}, element.getAttribute("aria-label")));
+  });
   boxes.addEventListener("keydown", (event) => {
     const node = BY_ID.get(event.target.dataset.id);
     const next = node && { ArrowLeft: () => node.after[0], ArrowRight: () => (NODES.find((n) => n.after.includes(node.id)) || {}).id,
@@ -111,7 +115,7 @@ function nodeBox(node, x, y, box) {
     (node.moves.length ? "\n" + node.moves.map(words).join(", ") : "");
   const element = s("g", { class: `node ${group}${node.critical ? " critical" : ""}${failed ? " failed" : ""}`, role: "button", "data-id": node.id,
     "aria-label": told, transform: `translate(${x} ${y})`, onclick: () => select(node.id) },
-    s("title", {}, told), s("rect", { class: "box", width: box.w, height: box.h, rx: 6 }));
+    MANY ? null : s("title", {}, told), s("rect", { class: "box", width: box.w, height: box.h, rx: 6 }));
   const signs = node.moves.filter((kind) => kind !== "not_replanned");
   if (MANY) {
     element.append(s("rect", { class: "fill", x: 3, y: 3, width: 7, height: box.h - 6, rx: 2 }), s("text", { x: 14, y: 14 }, fit(node.id, signs.length ? 26 : 36)));
@@ -296,8 +300,16 @@ function routerView() {
   return [...notes.map((note) => h("p", {}, note)), rows.length ? h("details", { open: rows.length < 3 }, h("summary", {}, count(rows.length, "call") + " about the whole query"), ...rows.map((row) => attemptView(row))) : null];
 }
 
+const timeline = section("Timeline");
 document.getElementById("page").append(header(), section("Plan", ...(NODES.length ? planView() : [h("p", { class: "muted" }, "There is no plan."), detailView()])),
-  section("Timeline", ...timelineView()), section("Moves", ...movesView()), section("Bill", ...billView()),
+  timeline, section("Moves", ...movesView()), section("Bill", ...billView()),
   ...(ATTEMPTS.some((a) => a.subtask_id === null) ? [section("Router", ...routerView().filter(Boolean))] : []));
-if (NODES.length && NODES.length < 2000) select(((!MANY && NODES.find((n) => n.moves.length)) || NODES[0]).id);
-document.documentElement.dataset.ready = Math.round(performance.now() - BEGAN);
+
+function finish() {
+  timeline.append(...timelineView());
+  if (NODES.length) select(((!MANY && NODES.find((n) => n.moves.length)) || NODES[0]).id);
+  document.documentElement.dataset.ready = Math.round(performance.now() - BEGAN);
+}
+// Of a large run the plan shows before the timeline is made.
+if (MANY) setTimeout(finish, 30);
+else finish();
