@@ -108,17 +108,24 @@ class LatexGrader:
     def _compared(self, gold: str, said: str) -> Grade:
         with self._turn:
             worker = self._worker = self._worker or _start()
-            clock = threading.Timer(self.timeout_s, worker.kill)
+            late = threading.Event()
+
+            def end() -> None:
+                late.set()
+                worker.kill()
+
+            clock = threading.Timer(self.timeout_s, end)
             clock.start()
             try:
                 line = _ask(worker, {"gold": gold, "prediction": said})
             except OSError:
                 line = ""
-            finally:
-                clock.cancel()
-            if not line:
+            clock.cancel()
+            if late.is_set() or not line:  # the clock may have ended it just after it answered
                 self._stop()
-                return ungradable(f"no comparison within {self.timeout_s:g} s")
+        if not line:
+            why = f"no comparison within {self.timeout_s:g} s" if late.is_set() else "the comparison broke down"
+            return ungradable(why)
         verdict = json.loads(line)
         if "error" in verdict:
             return ungradable(f"the comparison failed: {verdict['error']}")

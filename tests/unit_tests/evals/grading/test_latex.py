@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -117,8 +118,21 @@ def test_what_takes_too_long_is_ungradable_and_the_next_one_is_graded() -> None:
         grader.timeout_s = 0.3
         endless = grader.grade("9^{9^{9^9}}", item("7"))
         assert (endless.status, endless.score) == ("ungradable", None)
+        assert endless.reason == "no comparison within 0.3 s"
         grader.timeout_s = 60
         assert grader.grade("x+x", item("2x")).score == 1
+    finally:
+        grader.close()
+
+
+@needs_math_verify
+def test_a_process_that_breaks_down_is_no_timeout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text("raise SystemExit(1)")
+    monkeypatch.setattr("langchain_r2.evals.grading.latex_worker.__file__", str(script))
+    grader = LatexGrader()
+    try:
+        assert grader.grade("x+x", item("2x")).reason == "the comparison broke down"
     finally:
         grader.close()
 
