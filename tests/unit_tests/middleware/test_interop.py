@@ -1,6 +1,7 @@
 """The router among other middleware, around subagents, and in runs that a person interrupts."""
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 import pytest
 from langchain.agents import create_agent
@@ -11,6 +12,7 @@ from langchain.agents.middleware import (
     ModelRetryMiddleware,
     SummarizationMiddleware,
 )
+from langchain.agents.middleware.types import ModelRequest, ModelResponse
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -260,7 +262,8 @@ def test_a_tool_that_returns_a_command_keeps_it() -> None:
     assert [r["answer"] for r in output["r2_attempts"]] == ["", "inner", "outer"]
 
 
-def test_deepagents_and_its_subagents() -> None:
+@pytest.mark.parametrize("name", ["helper", "general-purpose"])
+def test_deepagents_and_its_subagents(name: str) -> None:
     deepagents = pytest.importorskip("deepagents")
     router = R2RouterMiddleware(
         pool_of(
@@ -269,12 +272,12 @@ def test_deepagents_and_its_subagents() -> None:
                 if text == "a question"
                 else sure("done")
                 if "from the subagent" in text
-                else calling("task", description="a question", subagent_type="helper")
+                else calling("task", description="a question", subagent_type=name)
             ),
             context_tokens=100_000,
         )
     )
-    helper = {"name": "helper", "description": "helps", "system_prompt": "Help.", "middleware": [router]}
+    helper = {"name": name, "description": "helps", "system_prompt": "Help.", "middleware": [router]}
     agent = deepagents.create_deep_agent(model_of(AssertionError("called")), middleware=[router], subagents=[helper])
 
     output = agent.invoke(asked())
@@ -283,3 +286,37 @@ def test_deepagents_and_its_subagents() -> None:
     assert len(output["r2_attempts"]) == 3
     assert len({r["subtask_id"] for r in output["r2_attempts"]}) == 3
     assert isinstance(output["messages"][1], AIMessage)
+
+
+async def test_tokens_of_drafts_are_hidden_where_tools_are_bound() -> None:
+    pool = pool_of([unsure("a draft")], [sure("the answer")])
+
+    parts = [m async for m, _ in agent_of(pool, tools=[add]).astream(asked(), stream_mode="messages")]
+
+    assert "".join(m.text for m in parts) == "the answer"
+
+
+async def test_a_cancelled_call_is_charged_what_it_could_have_cost() -> None:
+    started = asyncio.Event()
+
+    class Slow(ToolModel):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            started.set()
+            await asyncio.sleep(60)
+
+    pool = pool_of(Slow(script=[], bound=[]), max_output_tokens=100)
+    router = R2RouterMiddleware(pool, limits=R2Context(budget_tokens=1000))
+    state: dict[str, Any] = {"messages": [HumanMessage("?")], "r2_run": {"id": "run", "before": 0}}
+    request = ModelRequest(model=model_of(), messages=state["messages"], state=cast(Any, state))
+
+    async def handler(asked: ModelRequest[Any]) -> ModelResponse[Any]:
+        return ModelResponse(result=[await asked.model.ainvoke(asked.messages)])
+
+    call = asyncio.create_task(router.awrap_model_call(request, handler))
+    await started.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    budget = router._run(state, R2Context(budget_tokens=1000)).budget
+    assert budget.spent_tokens > 100
