@@ -193,7 +193,7 @@ def test_the_command_line_uses_the_calibration_beside_the_pool(
 ) -> None:
     pool = scripted_pool(knows(0.25), knows(1.0), prompt_style="bare")
     calibrate(pool)
-    monkeypatch.setattr("langchain_r2.pool_file.resolve_pool", lambda _: pool)
+    monkeypatch.setattr("langchain_r2.calibrate.named.resolve_pool", lambda _: pool)
     result = CliRunner().invoke(cli.app, ["ask", "9 plus 10", "--pool", str(tmp_path / "my.toml"), "--json"])
     assert "order m1 < m2" in result.stderr
     assert "my.calibration.json" in result.stderr
