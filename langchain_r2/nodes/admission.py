@@ -49,7 +49,7 @@ def finished(ledger: CallLedgerStore | None, state: R2State, update: R2Update) -
     if ledger is None or not state.get("run_id"):
         return
     result: dict[str, Any] = {**state, **update}
-    result["messages"] = messages_to_dict([*state["messages"], *update["messages"]])
+    result["messages"] = messages_to_dict([*state["messages"], *update.get("messages", [])])
     yield from committed(ledger.finish, state["run_id"], result)
 
 

@@ -56,9 +56,8 @@ def ask(graph: Any, query: str, mode: Mode, **options: Any) -> dict[str, Any]:
     if mode == "sync":
         output: dict[str, Any] = graph.invoke({"query": query}, **options)
         return output
-    for kind, value in graph.stream({"query": query}, stream_mode=["messages", "values"], **options):
-        output = value if kind == "values" else {}
-    return output
+    stream = graph.stream({"query": query}, stream_mode=["messages", "values"], **options)
+    return dict([value for kind, value in stream if kind == "values"][-1])
 
 
 async def aask(graph: Any, query: str, mode: Mode = "async", **options: Any) -> dict[str, Any]:
@@ -66,6 +65,5 @@ async def aask(graph: Any, query: str, mode: Mode = "async", **options: Any) -> 
     if mode == "async":
         output: dict[str, Any] = await graph.ainvoke({"query": query}, **options)
         return output
-    async for kind, value in graph.astream({"query": query}, stream_mode=["messages", "values"], **options):
-        output = value if kind == "values" else {}
-    return output
+    stream = graph.astream({"query": query}, stream_mode=["messages", "values"], **options)
+    return dict([value async for kind, value in stream if kind == "values"][-1])

@@ -42,8 +42,10 @@ Endpoints = Literal["one endpoint", "healthy second"]
 def run(quick: bool) -> Iterator[Outcome]:
     """All faults, two endpoints' worth of layouts, both ways."""
     faults = [f for f in FAULTS if not quick or f.name in _QUICK + _QUICK_MORE]
-    layouts: list[tuple[Fault, Endpoints]] = [(f, "one endpoint") for f in faults]
-    layouts += [(f, "healthy second") for f in faults if not quick or f.name in _QUICK]
+    one: Endpoints = "one endpoint"
+    two: Endpoints = "healthy second"
+    layouts = [(f, one) for f in faults]
+    layouts += [(f, two) for f in faults if not quick or f.name in _QUICK]
     with FaultServer() as server, ThreadPoolExecutor(WORKERS) as threads:
         for pair in threads.map(partial(_both_ways, server), layouts):
             yield from pair

@@ -105,9 +105,11 @@ def stock(quick: bool) -> Iterator[Outcome]:
 
     def node(model: Any) -> Any:
         builder = StateGraph(R2State)
-        builder.add_node(
-            "ask", lambda _: {"answer": model.invoke("id=x").text}, retry_policy=RetryPolicy(max_attempts=3)
-        )
+
+        def call(state: R2State) -> dict[str, Any]:
+            return {"answer": model.invoke("id=x").text}
+
+        builder.add_node("ask", call, retry_policy=RetryPolicy(max_attempts=3))
         builder.add_edge(START, "ask")
         return builder.compile()
 

@@ -68,7 +68,8 @@ def _undisturbed(play: "Play", setting: Setting, folder: Path) -> dict[str, Any]
     """What a run gives that nobody kills, and how often it hits each point."""
     folder.mkdir()
     code = play(_job(setting, folder, None))
-    if code or (calls := Counter(call for event, call in _log(folder) if event == "request")).total() != CALLS:
+    calls = Counter(call for event, call in _log(folder) if event == "request")
+    if code or calls.total() != CALLS:
         raise RuntimeError(f"the run that nobody kills ended with {code} after {calls.total()} calls")
     return _read(folder)
 

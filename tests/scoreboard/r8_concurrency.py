@@ -233,7 +233,7 @@ def _local(way: str, number: int) -> Outcome:
     queries = [p.query for p in islice(problems("validation", seed=8, shard="scoreboard"), number)]
     graph = create_r2_graph(**embedded_router())
     alone = [ask(graph, query, "sync")["answer"] for query in queries[:ALONE]]
-    lag = Lag(0.0, 0.0)
+    lag, outputs = Lag(0.0, 0.0), []
     if way == "threads":
         outputs = in_threads(lambda query: ask(graph, query, "sync"), queries)
     else:
