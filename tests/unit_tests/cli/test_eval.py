@@ -1,0 +1,69 @@
+"""``langchain-r2 eval``: what it forwards."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langchain_r2.evals.benchmarks import Selection
+from tests.unit_tests.cli.console import FILE_POOL, run
+
+
+class TestEval:
+    @pytest.fixture
+    def got(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Selection, dict[str, Any]]]:
+        calls: list[tuple[Selection, dict[str, Any]]] = []
+        monkeypatch.setattr(
+            "langchain_r2.evals.run.evaluate", lambda chosen, **options: calls.append((chosen, options))
+        )
+        return calls
+
+    def test_forwards(self, got: list[tuple[Selection, dict[str, Any]]], tmp_path: Path) -> None:
+        options = ["--split", "longer", "--limit", 5, "--seed", 7, "--methods", "r2, cot", "--concurrency", 3]
+        assert run("eval", "arithmetic", *options, "--out", tmp_path).exit_code == 0
+        (chosen, forwarded), *others = got
+        assert not others
+        wanted = {"benchmark": "arithmetic", "split": "longer", "limit": 5, "seed": 7, "items": 5, "data": None}
+        assert chosen.facts.items() >= wanted.items()
+        assert forwarded.pop("console")
+        assert forwarded.pop("router")["pool"].name == "embedded"
+        assert forwarded.pop("tools").judge is None
+        assert forwarded == {"methods": ["r2", "cot"], "out": tmp_path, "concurrency": 3}
+
+    def test_own_questions_with_a_pool_file_and_a_judge(
+        self, got: list[tuple[Selection, dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("R2_TEST_KEY", "k")
+        pool, questions = tmp_path / "pool.toml", tmp_path / "mine.jsonl"
+        pool.write_text(FILE_POOL)
+        questions.write_text('{"id": "a", "query": "Why?", "answer": "Because."}\n')
+        result = run("eval", questions, "--grader", "llm", "--judge", "local", "--pool", pool)
+        assert result.exit_code == 0, result.stderr
+        [(chosen, forwarded)] = got
+        assert [item.id for item in chosen.items] == ["a"]
+        assert (chosen.facts["benchmark"], chosen.facts["grader"]) == ("mine", "llm")
+        assert (forwarded["tools"].judge.name, forwarded["router"]["pool"].names) == ("local", ("local",))
+        assert "not calibrated" in result.stderr
+
+    def test_several_splits_have_a_folder_each(
+        self, got: list[tuple[Selection, dict[str, Any]]], tmp_path: Path
+    ) -> None:
+        assert run("eval", "arithmetic", "--split", "test, longer", "--out", tmp_path).exit_code == 0
+        assert [(c.facts["split"], o["out"]) for c, o in got] == [
+            ("test", tmp_path / "test"),
+            ("longer", tmp_path / "longer"),
+        ]
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            ["x"], ["--methods", ","], ["--split", ""], ["--split", "test,x"], ["--limit", "0"], ["gsm8k"],
+            ["--grader", "x"], ["mine.jsonl"], ["--judge", "nobody"], ["--data", "x"],
+        ],
+    )  # fmt: skip
+    def test_wrong_use_runs_nothing(self, monkeypatch: pytest.MonkeyPatch, wrong: list[str], tmp_path: Path) -> None:
+        monkeypatch.chdir(tmp_path)
+        ran: list[object] = []
+        monkeypatch.setattr("langchain_r2.evals.run._run_method", lambda *a: ran.append(a))
+        assert run("eval", *wrong).exit_code == 2
+        assert ran == []
