@@ -12,7 +12,8 @@ from langchain_r2.chat_model import ChatR2
 from langchain_r2.config import R2Context
 from langchain_r2.errors import BudgetError, ConfigurationError, ModelCallError, R2Error
 from langchain_r2.graph import create_r2_graph
-from langchain_r2.pool import FREE, ModelPool, ModelSpec, Price
+from langchain_r2.model_spec import FREE, ModelSpec, Price
+from langchain_r2.pool import ModelPool
 from langchain_r2.resuming import aresume, resume
 from langchain_r2.types import RunRecord
 

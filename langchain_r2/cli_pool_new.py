@@ -11,7 +11,8 @@ from typing import Any, Final
 import typer
 
 from langchain_r2.addresses import is_address
-from langchain_r2.pool import ModelPool, Price
+from langchain_r2.model_spec import Price
+from langchain_r2.pool import ModelPool
 from langchain_r2.pool_file import load_pool
 from langchain_r2.prices import known_price
 

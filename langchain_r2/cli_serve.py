@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from langchain_r2.pool import ModelPool, Price
+from langchain_r2.model_spec import Price
+from langchain_r2.pool import ModelPool
 
 
 def serve_embedded(

@@ -19,7 +19,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 
 from langchain_r2.errors import BadValueError, InvalidReplyError
-from langchain_r2.pool import ModelSpec, Price
+from langchain_r2.model_spec import ModelSpec, Price
 from langchain_r2.types import Group
 
 Arguments = Callable[[str], Mapping[str, Any]]

@@ -13,7 +13,8 @@ from langchain_r2.errors import ConfigurationError, InvalidReplyError, ModelCall
 from langchain_r2.flow import Flow, Gather, Invoke, arun
 from langchain_r2.json_text import whole_json
 from langchain_r2.ledger import add_costs
-from langchain_r2.pool import ModelPool, ModelSpec
+from langchain_r2.model_spec import ModelSpec
+from langchain_r2.pool import ModelPool
 from langchain_r2.scrubbing import scrubbed, secrets_of
 from langchain_r2.structured import with_schema
 from langchain_r2.transport import classify, read_reply, reply_limit

@@ -26,8 +26,8 @@ The form, weakest model first::
     input = "unknown"           # stated to be unknown: its calls have an unknown cost, never 0
     output = "unknown"
 
-All keys of a model are fields of :class:`~langchain_r2.pool.ModelSpec`, but for ``embedded``. A model without a price
-has the list price of :mod:`langchain_r2.prices`, if its table knows the model; else it must state one, and
+All keys of a model are fields of :class:`~langchain_r2.model_spec.ModelSpec`, but for ``embedded``. A model without a
+price has the list price of :mod:`langchain_r2.prices`, if its table knows the model; else it must state one, and
 ``price = "unknown"`` says that none of it is known. A price given to an embedded model replaces all of its own. Without
 ``cached_input``, or with ``"unknown"`` for it, cached input tokens cost as much as others.
 """
@@ -41,7 +41,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, get_args
 
 from langchain_r2.errors import BadValueError, MissingPriceError, PoolFileError
-from langchain_r2.pool import Grouping, ModelPool, ModelSpec, Price, PromptStyle
+from langchain_r2.model_spec import ModelSpec, Price, PromptStyle
+from langchain_r2.pool import Grouping, ModelPool
 from langchain_r2.prices import known_price
 from langchain_r2.types import Group
 

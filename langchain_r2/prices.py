@@ -4,7 +4,7 @@ import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_r2.pool import Price
+from langchain_r2.model_spec import Price
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo

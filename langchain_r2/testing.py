@@ -13,7 +13,8 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 
-from langchain_r2.pool import ModelPool, ModelSpec, Price
+from langchain_r2.model_spec import ModelSpec, Price
+from langchain_r2.pool import ModelPool
 
 Script = Callable[[str], "str | AIMessage | Exception"]
 """From the prompt's last message to a reply's text, a whole message, or an error to raise."""

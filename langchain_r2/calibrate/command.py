@@ -24,7 +24,8 @@ from langchain_r2.confidence.file import CalibrationFile, Measured, Settings, ca
 from langchain_r2.errors import BadValueError, MissingExtraError
 from langchain_r2.evals.metrics import proportion
 from langchain_r2.ledger import Budget, bill, usd
-from langchain_r2.pool import ModelPool, ModelSpec
+from langchain_r2.model_spec import ModelSpec
+from langchain_r2.pool import ModelPool
 from langchain_r2.pool_file import resolve_pool
 from langchain_r2.transport import Transport
 

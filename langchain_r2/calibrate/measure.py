@@ -15,8 +15,9 @@ from langchain_r2.confidence.file import Measured, Settings
 from langchain_r2.errors import BudgetError
 from langchain_r2.flow import Flow, arun
 from langchain_r2.ledger import Budget, add_costs, bill
+from langchain_r2.model_spec import ModelSpec
 from langchain_r2.nodes.execute_subtask import unusable
-from langchain_r2.pool import ModelPool, ModelSpec
+from langchain_r2.pool import ModelPool
 from langchain_r2.prompts import Prompt, prompts_for
 from langchain_r2.transport import Call, Transport, worst_usd
 from langchain_r2.types import Attempt

@@ -13,7 +13,8 @@ from typing_extensions import TypedDict
 from langchain_r2.confidence import Confidence, Reading
 from langchain_r2.confidence.evaluation import threshold_for
 from langchain_r2.confidence.file import CalibrationFile, Measured
-from langchain_r2.pool import ModelPool, ModelSpec
+from langchain_r2.model_spec import ModelSpec
+from langchain_r2.pool import ModelPool
 from langchain_r2.routers.base import Allocator
 from langchain_r2.routers.baselines import FixedAllocator
 from langchain_r2.routers.calibrated import CalibratedAllocator

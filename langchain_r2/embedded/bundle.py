@@ -7,7 +7,8 @@ from typing_extensions import TypedDict
 
 from langchain_r2.confidence import Calibration, Confidence
 from langchain_r2.embedded.chat import EmbeddedChatModel, read_json
-from langchain_r2.pool import ModelPool, ModelSpec, Price
+from langchain_r2.model_spec import ModelSpec, Price
+from langchain_r2.pool import ModelPool
 from langchain_r2.routers.base import Allocator, Decomposer
 from langchain_r2.routers.prompted import PromptedAllocator, PromptedDecomposer
 from langchain_r2.transport import Transport

@@ -16,8 +16,8 @@ from langchain_r2.evals.items import Item
 from langchain_r2.flow import arun
 from langchain_r2.graph import create_r2_graph
 from langchain_r2.ledger import Budget
+from langchain_r2.model_spec import ModelSpec
 from langchain_r2.parsing import parse_answer
-from langchain_r2.pool import ModelSpec
 from langchain_r2.prompts import prompts_for
 from langchain_r2.routers.baselines import FixedAllocator
 from langchain_r2.run_record import Traced, traced

@@ -16,7 +16,8 @@ from langchain_r2.config import R2Context
 from langchain_r2.errors import BadValueError
 from langchain_r2.flow import Both, Flow
 from langchain_r2.middleware.runs import AgentRuns
-from langchain_r2.pool import ModelPool, ModelSpec, Price
+from langchain_r2.model_spec import ModelSpec, Price
+from langchain_r2.pool import ModelPool
 from langchain_r2.routers.base import Allocator
 from langchain_r2.transport.turns import Gate
 

@@ -11,7 +11,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langchain_r2.pool import ModelSpec
+from langchain_r2.model_spec import ModelSpec
 from langchain_r2.transport.bounds import Bounds, reply_limit
 
 _COMMON: Final = frozenset({"temperature", "top_p", "stop", "max_tokens", "timeout"})

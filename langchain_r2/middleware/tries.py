@@ -17,7 +17,7 @@ from langchain_r2.middleware.needs import Needs
 from langchain_r2.middleware.requests import fitted, worst_of
 from langchain_r2.middleware.steps import last_reply
 from langchain_r2.middleware.watch import Watch, Watched, watched_copy
-from langchain_r2.pool import ModelSpec
+from langchain_r2.model_spec import ModelSpec
 from langchain_r2.prompts import Prompt
 from langchain_r2.scrubbing import secrets_of, without
 from langchain_r2.transport import Call, Reply, classify, read_reply

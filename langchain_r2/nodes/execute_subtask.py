@@ -11,9 +11,10 @@ from langchain_r2.confidence import Confidence, Reading
 from langchain_r2.confidence.asking import read
 from langchain_r2.errors import BrokenOffError, BudgetError, InvalidReplyError, RejectedError
 from langchain_r2.flow import Flow
+from langchain_r2.model_spec import ModelSpec
 from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, capabilities
 from langchain_r2.parsing import parse_answer
-from langchain_r2.pool import ModelPool, ModelSpec
+from langchain_r2.pool import ModelPool
 from langchain_r2.prompts import Prompt, prompts_for
 from langchain_r2.state import Evidence, SubtaskState, SubtaskUpdate
 from langchain_r2.transport import Call, Outcome, expected_usd

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from langchain_r2.errors import BadValueError, MissingExtraError
 from langchain_r2.in_process import Engine, InProcessChatModel, Request, Written
-from langchain_r2.pool import ModelSpec, Price, PromptStyle
+from langchain_r2.model_spec import ModelSpec, Price, PromptStyle
 from langchain_r2.weights import ADAPTER, check_folder
 
 

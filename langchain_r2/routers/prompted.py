@@ -14,8 +14,9 @@ from langchain_r2.confidence import Calibration, sequence
 from langchain_r2.errors import BadValueError, BudgetError
 from langchain_r2.flow import Flow
 from langchain_r2.ledger import Budget
+from langchain_r2.model_spec import ModelSpec
 from langchain_r2.parsing import ParsedPlan, parse_allocation, parse_plan, renumbered
-from langchain_r2.pool import ModelPool, ModelSpec
+from langchain_r2.pool import ModelPool
 from langchain_r2.prompts import Card, plan_lines, prompts_for, schemas
 from langchain_r2.routers.base import (
     AllocatorInput,

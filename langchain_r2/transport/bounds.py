@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
 
-from langchain_r2.pool import ModelSpec
+from langchain_r2.model_spec import ModelSpec
 from langchain_r2.prompts import Prompt
 from langchain_r2.types import ChatTurn
 

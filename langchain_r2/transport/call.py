@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_r2.errors import ModelCallError
 from langchain_r2.ledger import Budget
-from langchain_r2.pool import ModelSpec
+from langchain_r2.model_spec import ModelSpec
 from langchain_r2.prompts import Prompt
 from langchain_r2.types import Attempt, ChatTurn, Direction, Reason, Role
 

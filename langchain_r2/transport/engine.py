@@ -22,7 +22,7 @@ from langchain_r2.errors import (
 )
 from langchain_r2.flow import Both, Flow, Invoke, Sleep
 from langchain_r2.ledger import Budget
-from langchain_r2.pool import ModelSpec
+from langchain_r2.model_spec import ModelSpec
 from langchain_r2.scrubbing import secrets_of, without
 from langchain_r2.structured import with_schema
 from langchain_r2.transport.bounds import Bounds, bounds, longest_reply, reply_limit

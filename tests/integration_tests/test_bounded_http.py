@@ -15,7 +15,7 @@ from langchain_r2.clients import is_bounded
 from langchain_r2.errors import CircuitOpenError, DeadlineError, InvalidReplyError, RejectedError, UnreachableError
 from langchain_r2.flow import arun, run
 from langchain_r2.ledger import Budget
-from langchain_r2.pool import ModelSpec, Price
+from langchain_r2.model_spec import ModelSpec, Price
 from langchain_r2.prompts import Prompt
 from langchain_r2.transport import Call, Outcome, Transport, worst_usd
 from tests.scoreboard import faults

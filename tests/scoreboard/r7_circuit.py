@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from langchain_r2.flow import arun, run
 from langchain_r2.ledger import Budget
-from langchain_r2.pool import ModelSpec
+from langchain_r2.model_spec import ModelSpec
 from langchain_r2.prompts import Prompt
 from langchain_r2.transport import Call, Transport, engine
 from langchain_r2.transport import Outcome as CallOutcome

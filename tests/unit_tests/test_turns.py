@@ -6,7 +6,8 @@ import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage, message_to_dict
 
 from langchain_r2.ledger import Budget
-from langchain_r2.pool import FREE, ModelPool, ModelSpec
+from langchain_r2.model_spec import FREE, ModelSpec
+from langchain_r2.pool import ModelPool
 from langchain_r2.prompts import Prompt
 from langchain_r2.transport import Call
 from langchain_r2.transport.bounds import bounds

@@ -10,7 +10,7 @@ from langchain_r2.evals.grading.code import CodeChecker, CodeGrader
 from langchain_r2.evals.grading.judge import Judge
 from langchain_r2.evals.grading.latex import LatexGrader
 from langchain_r2.evals.grading.text import choice, exact, numeric
-from langchain_r2.pool import ModelSpec
+from langchain_r2.model_spec import ModelSpec
 from langchain_r2.transport import Transport
 
 

@@ -8,8 +8,8 @@ from langchain_r2.evals.grading.base import Grade, right, ungradable, wrong
 from langchain_r2.evals.items import Item
 from langchain_r2.flow import arun
 from langchain_r2.ledger import Budget
+from langchain_r2.model_spec import ModelSpec
 from langchain_r2.parsing import parse_answer
-from langchain_r2.pool import ModelSpec
 from langchain_r2.prompts import instruct
 from langchain_r2.transport import Call, Transport
 

@@ -16,7 +16,8 @@ from langchain_r2.evals.grading import Grade, Tools, right, ungradable
 from langchain_r2.evals.methods import Method, Run, methods_for
 from langchain_r2.evals.report import read
 from langchain_r2.evals.run import evaluate
-from langchain_r2.pool import ModelPool, Price
+from langchain_r2.model_spec import Price
+from langchain_r2.pool import ModelPool
 from langchain_r2.routers.baselines import FixedAllocator
 from langchain_r2.routers.prompted import PromptedDecomposer
 from langchain_r2.testing import scripted_pool

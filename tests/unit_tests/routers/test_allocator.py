@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from langchain_r2.errors import BadValueError, BudgetError, UnknownModelError
-from langchain_r2.pool import ModelPool, ModelSpec, Price
+from langchain_r2.model_spec import ModelSpec, Price
+from langchain_r2.pool import ModelPool
 from langchain_r2.prompts import prompts_for
 from langchain_r2.routers.prompted import ALIASES, PromptedAllocator
 from langchain_r2.testing import ScriptedChatModel, scripted_message, scripted_pool

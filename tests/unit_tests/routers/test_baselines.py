@@ -8,7 +8,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import Runnable
 
 from langchain_r2.errors import BadValueError, UnknownModelError
-from langchain_r2.pool import ModelSpec, Price
+from langchain_r2.model_spec import ModelSpec, Price
 from langchain_r2.routers.baselines import FixedAllocator, NoDecomposer, RandomAllocator, cheapest, strongest
 from langchain_r2.routers.calibrated import CalibratedAllocator
 from langchain_r2.routers.prompted import PromptedAllocator, PromptedDecomposer

@@ -6,7 +6,8 @@ import pytest
 
 from langchain_r2.confidence import Calibration, Confidence
 from langchain_r2.errors import BadValueError, UnknownModelError
-from langchain_r2.pool import ModelPool, ModelSpec, Price
+from langchain_r2.model_spec import ModelSpec, Price
+from langchain_r2.pool import ModelPool
 from langchain_r2.routers.calibrated import CalibratedAllocator
 from langchain_r2.testing import ScriptedChatModel, scripted_message, scripted_pool
 from langchain_r2.transport import Transport

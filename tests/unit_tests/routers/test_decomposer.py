@@ -6,7 +6,7 @@ import pytest
 
 from langchain_r2.confidence import Calibration
 from langchain_r2.errors import BadValueError, BudgetError
-from langchain_r2.pool import ModelSpec, Price
+from langchain_r2.model_spec import ModelSpec, Price
 from langchain_r2.prompts import prompts_for
 from langchain_r2.routers.base import DecomposerOutput
 from langchain_r2.routers.prompted import PromptedDecomposer

@@ -18,7 +18,7 @@ from langchain_r2.errors import (
 )
 from langchain_r2.flow import arun, run
 from langchain_r2.ledger import Budget
-from langchain_r2.pool import FREE, ModelSpec, Price
+from langchain_r2.model_spec import FREE, ModelSpec, Price
 from langchain_r2.prompts import Prompt
 from langchain_r2.testing import ScriptedChatModel, scripted_message
 from langchain_r2.transport import Call, Outcome, Transport, classify, expected_usd, read_reply, worst_usd

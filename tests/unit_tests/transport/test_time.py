@@ -13,7 +13,7 @@ from pydantic import PrivateAttr
 from langchain_r2.errors import DeadlineError
 from langchain_r2.flow import Both, Gather, Sleep, arun, run
 from langchain_r2.ledger import Budget
-from langchain_r2.pool import ModelSpec, Price
+from langchain_r2.model_spec import ModelSpec, Price
 from langchain_r2.prompts import Prompt
 from langchain_r2.testing import ScriptedChatModel, scripted_message
 from langchain_r2.transport import Call, Transport, worst_usd
