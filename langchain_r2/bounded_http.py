@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias, cast
@@ -106,15 +107,11 @@ def is_bounded(client: object) -> bool:
 
 
 class _Client(httpx2.Client):
-    """A client of ours; it closes its connections when nobody has it any more."""
-
-    def __del__(self) -> None:
-        with suppress(Exception):
-            self.close()
+    """A client of ours."""
 
 
 class _Transport(httpx2.BaseTransport):
-    """The synchronous half."""
+    """The synchronous half; it closes its connections when nobody has it any more."""
 
     def __init__(self, origin: Origin, max_bytes: int) -> None:
         self._origin, self._max_bytes = origin, max_bytes
@@ -125,8 +122,10 @@ class _Transport(httpx2.BaseTransport):
         self._origin.check(request)
         pool = self._pool
         if pool is None or self._process != os.getpid():  # a forked process must not write into its parent's
-            pool, self._process = sync_pool(request.url), os.getpid()
-            self._pool = pool
+            self._pool = pool = sync_pool(request.url)
+            self._process = os.getpid()
+            # What holds a client is a cycle, whose sockets may be collected before a `__del__` could close them.
+            weakref.finalize(self, _closed, pool).atexit = False
         try:
             response = pool.handle_request(_core(request))
         except _FAILURES as error:
@@ -220,6 +219,11 @@ class _AsyncBody(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def _closed(pool: httpcore2.ConnectionPool) -> None:
+    with suppress(Exception):
+        pool.close()
 
 
 def _core(request: httpx2.Request) -> httpcore2.Request:
