@@ -12,7 +12,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy
 from pydantic import SecretStr
 
-from langchain_r2 import R2Context, pool
+from langchain_r2 import R2Context, model_spec
 from langchain_r2.state import R2State
 from tests.scoreboard.fault_server import FaultServer, Play
 from tests.scoreboard.faults import reset, status
@@ -130,7 +130,7 @@ def stock(quick: bool) -> Iterator[Outcome]:
 
 def retries_of_clients() -> AbstractContextManager[Any]:
     """Chat models keep the retries of their own."""
-    return patch.object(pool, "under_transport", lambda model: model)
+    return patch.object(model_spec, "under_transport", lambda model: model)
 
 
 ROW: Final = Row(
