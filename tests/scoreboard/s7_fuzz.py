@@ -168,8 +168,10 @@ _FIELDS: Final[tuple[str, ...]] = (
     "capabilities",
     "embedded",
 )
+_WHOLE: Final = {"name": "a", "model": "m", "base_url": "http://localhost:1/v1", "price": "unknown"}
 _POOL: Final = st.one_of(
     TEXT,
+    st.tuples(st.sampled_from(_FIELDS), JSON).map(lambda pair: _toml({**_WHOLE, pair[0]: pair[1]})),
     st.dictionaries(st.sampled_from(_FIELDS), st.one_of(NUMBER, JSON, st.just("unknown")), max_size=8).map(_toml),
 )
 _USAGE: Final = st.fixed_dictionaries(
