@@ -10,8 +10,10 @@ from langchain_r2 import errors
 from langchain_r2.call_ledger import CallEntry, CallLedgerStore, committed
 from langchain_r2.errors import LostReplyError, ModelCallError
 from langchain_r2.flow import POLL_S, Flow, Sleep
+from langchain_r2.ledger import Reservation
 from langchain_r2.transport.bounds import bounds
 from langchain_r2.transport.call import Call, Outcome, Reply
+from langchain_r2.transport.replies import attempt_row
 from langchain_r2.types import Attempt
 
 
@@ -112,19 +114,8 @@ def _error(entry: CallEntry) -> ModelCallError:
 def _attempt(call: Call, entry: CallEntry) -> Attempt:
     if entry.attempt is not None:
         return cast("Attempt", dict(entry.attempt))
-    return Attempt(
-        subtask_id=call.subtask_id,
-        role=call.role,
-        model=call.spec.name,
-        group=call.spec.group,
-        direction=call.direction,
-        reason=call.reason,
-        confidence=None,
-        input_tokens=0,
-        cached_input_tokens=0,
-        output_tokens=0,
-        cost_usd=entry.cost_usd,
-        wall_s=0.0,
-        error_type=LostReplyError.__name__,
-        answer=None,
+    row = attempt_row(
+        call, None, None, _error(entry), bounds=None, reservation=Reservation(entry.cost_usd or 0.0), wall_s=0.0
     )
+    del row["started_at"]  # that was lost too
+    return row

@@ -14,7 +14,16 @@ os.environ["LANGSMITH_TRACING"] = "false"  # before LangChain is imported: trace
 
 from tests.benchmarks.measure import machine
 
-NAMES = ("import_cost", "call_overhead", "parallel_plan", "many_queries", "embedded_batch", "event_loop", "batch_scale")
+NAMES = (
+    "import_cost",
+    "call_overhead",
+    "parallel_plan",
+    "many_queries",
+    "embedded_batch",
+    "event_loop",
+    "ledger_cost",
+    "batch_scale",
+)
 
 
 def main() -> int:
