@@ -132,6 +132,12 @@ class TestCheck:
         assert "m1: ready; its capabilities may also name logprobs\n" in result.stdout
         assert "m2: not usable: refused [hidden] here\n" in result.stdout
 
+    def test_a_long_message_is_cut(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        gone = ScriptedChatModel(script=[UnreachableError("x" * 1000)])
+        found = json.loads(self.check(monkeypatch, scripted_pool(gone), "--json").stdout)
+        [verdict] = [row["verdict"] for row in found["models"]]
+        assert (len(verdict), verdict[-2:]) == (300, "x…")
+
     def test_all_well(self, monkeypatch: pytest.MonkeyPatch) -> None:
         pool = scripted_pool(["ready"], ["ready"], capabilities=frozenset({"logprobs"}))
         result = self.check(monkeypatch, pool, "--json")
