@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from langchain_r2.embedded.engine import Llama
 from langchain_r2.errors import BadValueError
 from langchain_r2.in_process import InProcessChatModel, Request, Written
-from langchain_r2.weights import ADAPTER, MODEL, check_folder
+from langchain_r2.weights import ADAPTER, MODEL, check_adapter, check_folder
 
 
 class EmbeddedEngine:
@@ -63,12 +63,14 @@ class EmbeddedChatModel(InProcessChatModel):
         """Load the model.
 
         Raises:
-            BadValueError: A folder has no weights as safetensors, or what it has is damaged.
+            BadValueError: A folder has no weights as safetensors, or what it has is damaged or for another base.
         """
         check_folder(self.folder, MODEL)
         if self.adapter is not None:
             check_folder(self.adapter, ADAPTER)
         try:
+            if self.adapter is not None:
+                check_adapter(self.folder, self.adapter)
             return EmbeddedEngine(self.folder, self.tokenizer_file, self.adapter)
         except SafetensorError as error:
             hint = f"Get them anew ({error})."

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from langchain_r2.errors import BadValueError, MissingExtraError
 from langchain_r2.in_process import Engine, InProcessChatModel, Request, Written
 from langchain_r2.model_spec import ModelSpec, Price, PromptStyle
-from langchain_r2.weights import ADAPTER, check_folder
+from langchain_r2.weights import ADAPTER, check_adapter, check_folder
 
 
 class LocalChatModel(InProcessChatModel):
@@ -25,7 +25,7 @@ class LocalChatModel(InProcessChatModel):
     adapter: str | None = None
     """Folder or id of a LoRA adapter."""
     tokenizer_path: str | None = None
-    """Where the tokenizer is, if not with the model."""
+    """Where the tokenizer is, if neither with the adapter nor with the model."""
     device: str = "cpu"
     dtype: str = "auto"
     """Name of a torch type, or ``auto``."""
@@ -71,7 +71,7 @@ def local_spec(
         path: The base model.
         price: What the router is billed at.
         adapter: The role's LoRA adapter.
-        tokenizer_path: Where the tokenizer is, if not with the model.
+        tokenizer_path: Where the tokenizer is, if neither with the adapter nor with the model.
         max_output_tokens: Longest plan or allocation.
         context_tokens: What the model can read.
         prompt_style: ``bare`` for models trained on their step, ``instruct`` for general ones.
@@ -90,12 +90,20 @@ def local_spec(
     )
 
 
-def _check_adapter(adapter: str) -> None:
-    """Refuse an adapter whose weights are a pickle, which peft would take where there is nothing else."""
+def _tokenizer_path(model: LocalChatModel) -> str:
+    """Where the tokenizer is: an exported adapter has the one that it was trained with."""
+    beside = model.adapter is not None and (Path(model.adapter) / "tokenizer_config.json").is_file()
+    return model.tokenizer_path or (model.adapter if beside and model.adapter else model.path)
+
+
+def _check_adapter(base: str, adapter: str) -> None:
+    """Refuse an adapter for another base, or one that is a pickle, which peft would take where there is nothing else."""
     from huggingface_hub import hf_hub_download
 
     if Path(adapter).is_dir():
         check_folder(Path(adapter), ADAPTER)
+        if Path(base).is_dir():
+            check_adapter(Path(base), Path(adapter))
     else:  # an id: raises where there is no such file, else peft finds it in the cache
         hf_hub_download(adapter, ADAPTER)
 
@@ -110,18 +118,20 @@ class TransformersEngine:
 
         try:
             # Their types follow from the files, not from these calls.
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(model.tokenizer_path or model.path)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(_tokenizer_path(model))
             loaded: Any = AutoModelForCausalLM.from_pretrained(model.path, dtype=model.dtype, use_safetensors=True)
             if model.adapter is not None:
-                _check_adapter(model.adapter)
+                _check_adapter(model.path, model.adapter)
                 loaded = PeftModel.from_pretrained(loaded, model.adapter)
-        except (OSError, ValueError, SafetensorError) as error:
+        except BadValueError:
+            raise
+        except (OSError, RuntimeError, ValueError, SafetensorError) as error:  # RuntimeError: shapes that do not fit
             hint = "Give a folder with config.json and model.safetensors, or an id that can be downloaded."
             raise BadValueError(
                 "path of the local model", (model.path, model.adapter), hint=f"{hint} ({error})"
             ) from error
         if self._tokenizer.chat_template is None:
-            raise BadValueError("tokenizer", model.tokenizer_path or model.path, "one with a chat template")
+            raise BadValueError("tokenizer", _tokenizer_path(model), "one with a chat template")
         self._model = loaded.to(model.device).eval()
         self.positions = int(getattr(loaded.config, "max_position_embeddings", 4096))
         self._eos: int = self._tokenizer.eos_token_id

@@ -134,7 +134,7 @@ def test_without_a_label_nothing_is_agreed_on() -> None:
 
 
 def test_groups_are_counted_apart() -> None:
-    batch = [[None, None], [1.0, 1.0], [None, 0.5], [0.0, 1.0], [-1.0, -1.0 + 1e-12]]
+    batch: list[list[float | None]] = [[None, None], [1.0, 1.0], [None, 0.5], [0.0, 1.0], [-1.0, -1.0 + 1e-12]]
     assert group_counts(batch) == GroupCounts(groups=5, dropped=1, zero_variance=3)
 
 
