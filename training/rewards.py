@@ -17,13 +17,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, NamedTuple, get_args
 
 from langchain_r2.errors import BadValueError
 from langchain_r2.types import ParseOutcome
-
-RunStatus = Literal["right", "wrong", "ungradable", "unusable", "failed"]
-"""How a plan run ended. ``unusable``: no plan could be read. ``failed``: the infrastructure did, or the budget."""
+from training.plan_runs import RunStatus
 
 DEAREST: Final = -1.0
 """Least saving that counts: a run at twice the reference's cost or more."""

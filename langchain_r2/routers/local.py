@@ -97,7 +97,7 @@ def _tokenizer_path(model: LocalChatModel) -> str:
 
 
 def _check_adapter(base: str, adapter: str) -> None:
-    """Refuse an adapter for another base, or one that is a pickle, which peft would take where there is nothing else."""
+    """Refuse an adapter for another base, or a pickle, which peft would take where there is nothing else."""
     from huggingface_hub import hf_hub_download
 
     if Path(adapter).is_dir():

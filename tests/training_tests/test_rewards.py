@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from langchain_r2.errors import BadValueError
 from langchain_r2.types import ParseOutcome
+from training.plan_runs import RunStatus
 from training.rewards import (
     PAPER,
     GroupCounts,
     RewardSettings,
-    RunStatus,
     agreement,
     group_counts,
     model_shares,
