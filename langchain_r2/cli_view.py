@@ -1,5 +1,6 @@
 """What the command line shows of a run, for terminals and for plain text."""
 
+import json
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -132,7 +133,7 @@ def _tries(console: Console, results: Iterable[SubtaskResult]) -> Table:
     table = _table("Tries", "id", "model", "reason", "confidence", "answer")
     for result in results:
         for row in result["attempts"]:
-            if row["role"] == "executor":
+            if row["role"] in {"executor", "tool"}:
                 table.add_row(*_try(console, row))
         verdict = result["verdict"]
         word, style = ("accepted", "green") if verdict["accepted"] else ("not accepted", "yellow")
@@ -144,9 +145,15 @@ def _tries(console: Console, results: Iterable[SubtaskResult]) -> Table:
 def _try(console: Console, row: Attempt) -> tuple[Text, ...]:
     sign, style = _arrow(console, row["direction"])
     confidence = "" if row["confidence"] is None else f"{row['confidence']:.3f}"
-    answer = (row["error_type"], "red") if row["error_type"] else (clean(row["answer"] or ""), "")
+    answer = (row["error_type"], "red") if row["error_type"] else (clean(_said(row)), "")
     cells = ((row["subtask_id"] or "", ""), (sign + row["model"], style), (row["reason"], ""), (confidence, ""), answer)
     return tuple(Text(clean(text), style=look) for text, look in cells)
+
+
+def _said(row: Attempt) -> str:
+    """A row's answer; of a model that called tools, and of a tool, the calls."""
+    calls = "; ".join(f"{use['name']}({json.dumps(use['args'], ensure_ascii=False)})" for use in row.get("calls", []))
+    return " = ".join(part for part in (calls, row["answer"]) if part)
 
 
 def _bill(attempts: list[Attempt]) -> Table:

@@ -1,11 +1,13 @@
-"""Tools, retrievers and agents that subtasks can go to, as members of a pool beside its models.
+"""Tools and retrievers that subtasks can go to, as members of a pool beside its models; and models with tools.
 
 Each is put into a chat model, so that it goes through the same transport as any other: tries, limits, budget, a row in
 the bill. An allocator names it by its description, or :class:`~langchain_r2.routers.pinned.PinnedAllocator` sends kinds
 of subtasks to it. One that fails, or does not take the subtask, is followed by a model of its group.
 """
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from langchain_core.callbacks import AsyncCallbackManager, AsyncCallbackManagerForLLMRun, CallbackManager
@@ -139,6 +141,44 @@ def retriever_executor(
         return "\n\n".join(document.page_content for document in documents)[:most_characters]
 
     return _spec(_model(retriever, name, str, tell), price, skills, group)
+
+
+def with_tools(spec: ModelSpec, tools: Sequence[tuple[BaseTool, Price]], *, max_rounds: int = 8) -> ModelSpec:
+    """A model that may call tools while it works on a subtask; each call of it, and of a tool, is paid and shown.
+
+    It takes its place among the pool's models, or beside them in ``executors``. Where a caller of ``ChatR2`` gives
+    tools or a form of its own, those are used instead.
+
+    Args:
+        spec: Of a chat model that can call tools.
+        tools: Each with what a call costs: :func:`per_call`, or ``FREE`` where that is so.
+        max_rounds: How often it may call tools before it has to answer; one that does not goes upward.
+
+    Raises:
+        BadValueError: The model cannot call tools, or a name is given twice.
+    """
+    chat = spec.model
+    if isinstance(chat, BaseChatModel) and type(chat).bind_tools is BaseChatModel.bind_tools:
+        raise BadValueError(f"model of {spec.name!r}", type(chat).__name__, "a chat model with `bind_tools`")
+    if spec.prompt_style != "instruct":
+        raise BadValueError(f"prompt_style of {spec.name!r}", spec.prompt_style, "instruct", "Only such a model asks.")
+    names = [tool.name for tool, _ in tools]
+    if not names or len(set(names)) < len(names):
+        raise BadValueError(f"tools of {spec.name!r}", names, "at least one tool, every name once")
+    own = tuple(
+        _spec(_model(tool, tool.name, json.loads, str), price, tool.description, "MLM") for tool, price in tools
+    )
+    told = "; ".join([*([spec.skills] if spec.skills else []), f"with tools: {', '.join(names)}"])
+    able = spec.capabilities | {"tools"}
+    return replace(spec, tools=own, max_tool_rounds=max_rounds, skills=told, capabilities=able)
+
+
+def tool_of(spec: ModelSpec) -> BaseTool:
+    """The tool in a spec that :func:`with_tools` made."""
+    assert isinstance(spec.model, RunnableChatModel)  # noqa: S101 - of our own making
+    tool = spec.model.runnable
+    assert isinstance(tool, BaseTool)  # noqa: S101 - of our own making
+    return tool
 
 
 def _model(runnable: Runnable[Any, Any], name: str, ask: Callable[[str], Any], tell: Callable[[Any], str]) -> Any:  # noqa: ANN401 - a chat model

@@ -90,6 +90,10 @@ class ModelSpec:
     requests_per_minute: float | None = None
     """None: no bound."""
     prompt_style: PromptStyle = "instruct"
+    tools: tuple["ModelSpec", ...] = ()
+    """Tools of its own; :func:`langchain_r2.executors.with_tools` makes them."""
+    max_tool_rounds: int = 8
+    """How often it may call them before it has to answer."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without calling anything."""
@@ -110,7 +114,7 @@ class ModelSpec:
             checked_address(f"base_url of model {self.name!r}", self.base_url)
 
     def _check_numbers(self) -> None:
-        for attribute in ("context_tokens", "max_output_tokens"):
+        for attribute in ("context_tokens", "max_output_tokens", "max_tool_rounds"):
             value = getattr(self, attribute)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise BadValueError(f"{attribute} of model {self.name!r}", value, "a whole number from 1 up")

@@ -69,9 +69,9 @@ def among(
 
 
 def own_tries(result: SubtaskResult) -> list[Attempt]:
-    """The tries of a subtask itself that had a reply: not those of a sub-plan's parts, which have their own records."""
+    """The tries of a subtask itself that had an answer: not those of a sub-plan's parts, which have own records."""
     rows = (a for a in result["attempts"] if a["role"] == "executor" and a["subtask_id"] == result["id"])
-    return [a for a in rows if a["error_type"] is None]
+    return [a for a in rows if a["error_type"] is None and "calls" not in a]
 
 
 def accepted(result: SubtaskResult) -> bool:

@@ -17,6 +17,7 @@ from langchain_r2.errors import BadValueError, UnknownThreadError
 from langchain_r2.flow import Both, Flow, Invoke, arun, run
 from langchain_r2.nodes.admission import run_input, run_output
 from langchain_r2.nodes.base import Node
+from langchain_r2.nodes.decompose import query_in
 
 Way = Literal["checkpoint", "again", "result"]
 """Go on from the checkpoint, run the question that was admitted again, or give the result that is there."""
@@ -30,7 +31,7 @@ class Checkpoint(NamedTuple):
 
     run_id: str | None
     query: str | None
-    """What is asked, as far as the checkpoint tells: its last message, else ``query``."""
+    """What is asked, as far as the checkpoint tells: a message, else ``query``."""
     is_input: bool
     """Whether it holds a question that no step has taken up yet."""
     created_at: float
@@ -144,12 +145,12 @@ def read_checkpoint(snapshot: StateSnapshot) -> Checkpoint | None:
     """The newest checkpoint of a thread; None where there is none."""
     if snapshot.created_at is None:
         return None
-    values, messages = snapshot.values, snapshot.values.get("messages") or []
-    asked = messages[-1].text if messages and messages[-1].type == "human" else values.get("query")
+    values = snapshot.values
+    asked = query_in(values)[0]
     is_input = (snapshot.metadata or {}).get("source") == "input"
     return Checkpoint(
         run_id=values.get("run_id"),
-        query=asked,
+        query=asked if isinstance(asked, str) else None,
         is_input=is_input,
         created_at=datetime.fromisoformat(snapshot.created_at).timestamp(),
     )

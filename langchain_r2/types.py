@@ -7,8 +7,9 @@ from typing_extensions import TypedDict
 Group = Literal["SLM", "MLM", "LLM"]
 """Capability group of a pool model: small, medium, large."""
 
-Role = Literal["decomposer", "allocator", "executor", "evaluator", "aggregator"]
-"""What a model call was for. ``evaluator`` is the evaluation model (``M_eval``) of the paper."""
+Role = Literal["decomposer", "allocator", "executor", "evaluator", "aggregator", "tool"]
+"""What a call was for. ``evaluator`` is the evaluation model (``M_eval``) of the paper; ``tool``: a model
+called one."""
 
 ROUTER_ROLES: frozenset[Role] = frozenset({"decomposer", "allocator", "evaluator"})
 """Roles whose cost is the router's share of the bill."""
@@ -70,6 +71,13 @@ class Plan(TypedDict):
     """Why earlier samples were rejected, in order; a plan that fell back to the query itself says so here."""
 
 
+class ToolUse(TypedDict):
+    """What a tool was asked for."""
+
+    name: str
+    args: dict[str, Any]
+
+
 class Attempt(TypedDict):
     """One model call, good or failed, of any role: the row of the ledger and of the trace."""
 
@@ -101,6 +109,8 @@ class Attempt(TypedDict):
     """What was sent, without keys; only in records of runs that kept their prompts."""
     message: NotRequired[dict[str, Any]]
     """The whole reply as data, where it answers a conversation; absent elsewhere."""
+    calls: NotRequired[list[ToolUse]]
+    """Of a tool: what it was asked for. Of a model: the tools that it called instead of answering."""
 
 
 class Allocation(TypedDict):

@@ -1,5 +1,6 @@
 """Node ``decompose``: the query becomes a plan."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.messages import HumanMessage
@@ -50,15 +51,24 @@ def decompose_node(needs: Dependencies) -> Node:
 def read_query(state: R2State) -> tuple[str, bool]:
     """The query of a run, and whether it came as a message.
 
-    The last message counts if it is the user's: on a thread that goes on, ``query`` may still be an earlier run's.
-
     Raises:
         BadValueError: There is none, or it is empty.
     """
-    messages = state.get("messages") or []
-    from_message = bool(messages) and isinstance(messages[-1], HumanMessage)
-    query: object = str(messages[-1].text) if from_message else state.get("query")
+    query, from_message = query_in(state)
     if not isinstance(query, str) or not query.strip():
         hint = 'Invoke the graph with {"query": "..."} or with messages that end with the user\'s.'
         raise BadValueError("query", query, "a text that is not empty", hint)
     return query, from_message
+
+
+def query_in(state: Mapping[str, Any]) -> tuple[object, bool]:
+    """What a state asks, None where it asks nothing, and whether that is a message.
+
+    The last message counts if it is the user's: on a thread that goes on, ``query`` may still be an earlier run's.
+    Without a query, the user's last one counts, whatever was said behind it: a supervisor hands over with a tool call.
+    """
+    messages = state.get("messages") or []
+    said = [message for message in messages if isinstance(message, HumanMessage)]
+    if said and (said[-1] is messages[-1] or state.get("query") is None):
+        return str(said[-1].text), True
+    return state.get("query"), False

@@ -13,6 +13,7 @@ from langchain_r2.errors import BrokenOffError, BudgetError, InvalidReplyError, 
 from langchain_r2.flow import Flow
 from langchain_r2.model_spec import ModelSpec
 from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, capabilities
+from langchain_r2.nodes.tool_loop import called
 from langchain_r2.parsing import parse_answer
 from langchain_r2.pool import ModelPool
 from langchain_r2.prompts import Prompt, prompts_for
@@ -36,11 +37,12 @@ def execute_subtask_node(needs: Dependencies) -> Node:
         plain = needs.pool[state["model"]].prompt_style == "plain"
         confidence = in_prose(needs.confidence) if turn else needs.confidence
         call = _call(needs, state, context, config, turn)
+        rows: list[Attempt] = []
         try:
-            outcome = yield from needs.transport.call(call)
+            call, outcome = yield from called(needs.transport, call, rows)
         except BudgetError:
-            verdict = Verdict(accepted=False, reason="budget")
-            return SubtaskUpdate(verdict=verdict, tries=state["tries"] + 1)
+            verdict, paid = Verdict(accepted=False, reason="budget"), [*state["attempts"], *rows]
+            return SubtaskUpdate(verdict=verdict, tries=state["tries"] + 1, attempts=paid)
         reading: Reading | None = None
         asked: list[Attempt] = []
         problem, answer = unusable(outcome, turn, plain=plain)

@@ -12,6 +12,13 @@ from langchain_r2.routers.baselines import NoDecomposer, cheapest
 from langchain_r2.testing import ScriptedChatModel, scripted_pool
 
 
+class Calling(ScriptedChatModel):
+    """Calls the tools that its script says."""
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        return self
+
+
 def graph_of(text: str = "answer: 42") -> Any:
     pool = scripted_pool([text])
     return create_r2_graph(pool, decomposer=NoDecomposer(), allocator=cheapest(pool), name="r2_router")
@@ -42,10 +49,6 @@ async def test_as_a_node_of_another_graph(asynchronous: bool) -> None:
 def test_as_a_subagent_of_deepagents() -> None:
     deepagents = pytest.importorskip("deepagents")
 
-    class Calling(ScriptedChatModel):
-        def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-            return self
-
     call = ToolCall(name="task", args={"description": "what ?", "subagent_type": "r2"}, id="1", type="tool_call")
     model = Calling(script=[AIMessage("", tool_calls=[call]), "done"])
     member = {"name": "r2", "description": "answers", "runnable": graph_of()}
@@ -54,3 +57,20 @@ def test_as_a_subagent_of_deepagents() -> None:
 
     assert [m.text for m in output["messages"] if m.type == "tool"] == ["42"]
     assert output["messages"][-1].text == "done"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.filterwarnings("ignore:create_react_agent has been moved")  # langgraph-supervisor 0.0.31 itself calls it
+async def test_as_a_member_of_a_supervisor(asynchronous: bool) -> None:
+    supervisor = pytest.importorskip("langgraph_supervisor")
+    call = ToolCall(name="transfer_to_r2_router", args={}, id="1", type="tool_call")
+    model = Calling(script=[AIMessage("", tool_calls=[call]), "It is 42."])
+    app = supervisor.create_supervisor([graph_of()], model=model).compile()
+    value = {"messages": [HumanMessage("what ?")]}
+
+    output = await app.ainvoke(value) if asynchronous else app.invoke(value)
+
+    said = [(m.type, m.text) for m in output["messages"] if m.text and m.type in {"human", "ai"}]
+    assert said[0] == ("human", "what ?")
+    assert ("ai", "42") in said
+    assert said[-1] == ("ai", "It is 42.")

@@ -145,6 +145,7 @@ function attemptView(row) {
   h("p", { class: "muted small" }, [seconds(row.wall_s), `${row.input_tokens} + ${row.output_tokens} tokens`, usd(row.cost_usd) + " USD",
     row.confidence === null ? "" : `confidence ${sure(row.confidence)}${row.signal ? " (" + words(row.signal) + ")" : ""}`, verdict].filter(Boolean).join(" \u00b7 ")),
   row.error_type ? h("p", { class: "up" }, row.error_type) : null,
+  ...(row.calls || []).map((use) => h("p", { class: "small" }, (row.role === "tool" ? "asked: " : "calls: ") + `${use.name}(${JSON.stringify(use.args)})`)),
   row.prompt ? h("details", {}, h("summary", {}, "Prompt"), h("pre", {}, row.prompt)) : null,
   row.answer === null ? null : h("details", {}, h("summary", {}, "Answer"), h("pre", {}, row.answer)));
 }
