@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+from deepagents import create_deep_agent
 from langchain_core._api import LangChainBetaWarning
 from langchain_core.messages import AIMessage, HumanMessage, ToolCall
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph_supervisor import create_supervisor
 
 from langchain_r2 import create_r2_graph
 from langchain_r2.routers.baselines import NoDecomposer, cheapest
@@ -47,13 +49,11 @@ async def test_as_a_node_of_another_graph(asynchronous: bool) -> None:
 
 
 def test_as_a_subagent_of_deepagents() -> None:
-    deepagents = pytest.importorskip("deepagents")
-
     call = ToolCall(name="task", args={"description": "what ?", "subagent_type": "r2"}, id="1", type="tool_call")
     model = Calling(script=[AIMessage("", tool_calls=[call]), "done"])
-    member = {"name": "r2", "description": "answers", "runnable": graph_of()}
+    member: Any = {"name": "r2", "description": "answers", "runnable": graph_of()}
 
-    output = deepagents.create_deep_agent(model, subagents=[member]).invoke({"messages": [HumanMessage("go")]})
+    output = create_deep_agent(model, subagents=[member]).invoke({"messages": [HumanMessage("go")]})
 
     assert [m.text for m in output["messages"] if m.type == "tool"] == ["42"]
     assert output["messages"][-1].text == "done"
@@ -62,10 +62,9 @@ def test_as_a_subagent_of_deepagents() -> None:
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.filterwarnings("ignore:create_react_agent has been moved")  # langgraph-supervisor 0.0.31 itself calls it
 async def test_as_a_member_of_a_supervisor(asynchronous: bool) -> None:
-    supervisor = pytest.importorskip("langgraph_supervisor")
     call = ToolCall(name="transfer_to_r2_router", args={}, id="1", type="tool_call")
     model = Calling(script=[AIMessage("", tool_calls=[call]), "It is 42."])
-    app = supervisor.create_supervisor([graph_of()], model=model).compile()
+    app = create_supervisor([graph_of()], model=model).compile()
     value = {"messages": [HumanMessage("what ?")]}
 
     output = await app.ainvoke(value) if asynchronous else app.invoke(value)

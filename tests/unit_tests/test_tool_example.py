@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.unit_tests.middleware.agents import ToolModel
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,8 +37,9 @@ def test_retrieval_is_free_and_the_models_do_the_rest() -> None:
 
 def test_the_code_of_the_page_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(ROOT)
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"chat": ToolModel(script=["answer: 1"], bound=[])}
     for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tools.md").read_text(), re.DOTALL):
         exec(block, names)  # noqa: S102 - our own page
 
+    assert names["clerk"].skills == "with tools: multiply"
     assert "('multiply', '408')" in capsys.readouterr().out
