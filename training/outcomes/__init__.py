@@ -1,0 +1,1 @@
+"""Embedding allocators from recorded outcomes: trained and tested without a model call."""
