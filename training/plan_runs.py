@@ -145,15 +145,16 @@ class PlanRunner:
                 raise BadValueError(name, value, "a number above 0")
         self.pool, self.grader, self.transport = pool, grader, transport
         self.decomposer, self.allocator, self.context = decomposer, allocator, context
+        self.confidence = confidence or Confidence()
         self.max_subtasks, self.concurrency, self.timeout_s = max_subtasks, concurrency, timeout_s
         self._graph = create_r2_graph(
             pool,
             decomposer=PromptedDecomposer(decomposer, max_samples=1, max_subtasks=max_subtasks, transport=transport),
             allocator=GivenAllocator(allocator),
-            confidence=confidence,
+            confidence=self.confidence,
             transport=transport,
         )
-        self._structured = _asked_as_json(decomposer)
+        self._structured = asked_as_json(decomposer)
         self._memo: OrderedDict[tuple[Any, ...], PlanRun] = OrderedDict()
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
@@ -230,7 +231,7 @@ class PlanRunner:
             raise BadValueError("allocation", "a reply", "model names", "This runner has no allocator to read it.")
         aliases = [card.alias for card in self.allocator.cards(request.item.query)]
         numbers = [str(number) for number in range(1, len(parsed.subtasks) + 1)]
-        structured = self.allocator.coverage is None and _asked_as_json(self.allocator.spec)
+        structured = self.allocator.coverage is None and asked_as_json(self.allocator.spec)
         read = parse_allocation(given.text, subtask_ids=numbers, aliases=aliases, structured=structured)
         if read.problem:
             return self._unusable(read.outcome, read.problem, parsed.subtasks)
@@ -286,7 +287,7 @@ class PlanRunner:
         return "wrong", state["error"]
 
 
-def _asked_as_json(spec: ModelSpec) -> bool:
+def asked_as_json(spec: ModelSpec) -> bool:
     """As the prompted routers do: a fine-tuned model writes lines."""
     return spec.prompt_style == "instruct" and "structured_output" in spec.capabilities
 
@@ -307,4 +308,4 @@ def as_reply(texts: Sequence[str], *, input_tokens: int = 0, output_tokens: int 
     return Stored(plan_lines(texts), input_tokens, output_tokens)
 
 
-__all__ = ["AS_ALLOCATED", "PlanRequest", "PlanRun", "PlanRunner", "RunStatus", "as_reply"]
+__all__ = ["AS_ALLOCATED", "PlanRequest", "PlanRun", "PlanRunner", "RunStatus", "as_reply", "asked_as_json"]

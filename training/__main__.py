@@ -1,0 +1,24 @@
+"""``python -m training COMMAND``: makes and improves a router for any pool. ``--help`` lists the commands."""
+
+import argparse
+import sys
+
+from langchain_r2.errors import R2Error
+from training import commands_data
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse the command line and run the command."""
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in (commands_data,):
+        module.add_parser(commands)
+    args = parser.parse_args(argv)
+    try:
+        args.run(args)
+    except R2Error as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
