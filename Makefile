@@ -10,7 +10,7 @@ ifndef PYTHON
 PYTHON := $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 endif
 
-TEST_EXTRAS := openai,agents,draw,sqlite,train,evals,serve
+TEST_EXTRAS := openai,agents,draw,sqlite,train,evals,serve,otel
 TYPES_EXTRAS := train,evals
 
 DEMO := .venv/demo

@@ -10,13 +10,13 @@ from langgraph.runtime import Runtime
 from langchain_r2.config import R2Context
 from langchain_r2.errors import BudgetError
 from langchain_r2.flow import Flow
-from langchain_r2.ledger import Budget
+from langchain_r2.ledger import Budget, bill
 from langchain_r2.nodes.admission import finished
 from langchain_r2.nodes.base import Dependencies, Node, limits_of
 from langchain_r2.parsing import parse_answer
 from langchain_r2.prompts import instruct, prompts_for
 from langchain_r2.state import R2State, R2Update
-from langchain_r2.transport import Call, Reply
+from langchain_r2.transport import Call, Reply, annotate
 from langchain_r2.turns import answer_of, is_answer, needs_of
 from langchain_r2.types import Attempt, ChatTurn, Status, SubtaskResult
 
@@ -51,11 +51,25 @@ def aggregate_node(needs: Dependencies) -> Node:
         meta = {"model_name": "r2", "status": status}
         # Named after the run: aggregating again after a kill is the same turn.
         update["messages"] = [AIMessage(said, response_metadata=meta, id=f"r2-{state['run_id']}")]
+        annotate(config, _told_of_run(update), whole=True)
         yield from finished(needs.ledger, state, update)
         needs.budgets.drop(state["run_id"])
         return update
 
     return Node(aggregate, "aggregate")
+
+
+def _told_of_run(update: R2Update) -> dict[str, Any]:
+    """What a tracer is told of a whole run."""
+    total = bill(update["attempts"])
+    return {
+        "status": update["status"],
+        "cost_usd": total.cost_usd,
+        "router_share": total.router_share,
+        "calls": total.calls,
+        "input_tokens": total.input_tokens,
+        "output_tokens": total.output_tokens,
+    }
 
 
 def _is_written(needs: Dependencies, state: R2State) -> bool:

@@ -13,14 +13,14 @@ from langchain_r2.call_ledger import CallLedgerStore
 from langchain_r2.confidence import Confidence
 from langchain_r2.config import R2Context
 from langchain_r2.flow import Flow, arun, run
-from langchain_r2.ledger import Budget
+from langchain_r2.ledger import Budget, bill
 from langchain_r2.nodes.budgets import RunBudgets
 from langchain_r2.pool import ModelPool
 from langchain_r2.routers.base import Allocator, Decomposer
 from langchain_r2.state import R2State, SubtaskState
 from langchain_r2.transport import Transport
 from langchain_r2.turns import needs_of
-from langchain_r2.types import AggregationMode, ChatTurn, Move, MoveKind
+from langchain_r2.types import AggregationMode, ChatTurn, Move, MoveKind, SubtaskResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +119,19 @@ def with_move(state: SubtaskState, kind: MoveKind, to: str | None, reason: str) 
         at=time.time(),
     )
     return [*state.get("moves", []), move]
+
+
+def told_of(move: Move) -> dict[str, Any]:
+    """What a tracer is told of a move, by the names that a model call has."""
+    names = {"direction": "kind", "reason": "reason", "from": "model", "model": "to", "confidence": "confidence"}
+    return {name: move[key] for name, key in names.items()}  # type: ignore[literal-required]
+
+
+def told_of_result(result: SubtaskResult) -> dict[str, Any]:
+    """What a tracer is told of a subtask that has ended."""
+    verdict, total = result["verdict"], bill(result["attempts"])
+    shown = {"subtask": result["id"], "model": result["model"], "cost_usd": total.cost_usd, "calls": total.calls}
+    return {**shown, "accepted": verdict["accepted"], "verdict": verdict["reason"]}
 
 
 def limits_of(runtime: Runtime[Any]) -> R2Context:

@@ -18,7 +18,7 @@ from langchain_r2.parsing import parse_answer
 from langchain_r2.pool import ModelPool
 from langchain_r2.prompts import Prompt, prompts_for
 from langchain_r2.state import Evidence, SubtaskState, SubtaskUpdate
-from langchain_r2.transport import Call, Outcome, expected_usd
+from langchain_r2.transport import Call, Outcome, annotate, expected_usd
 from langchain_r2.turns import answer_of, is_answer
 from langchain_r2.types import Attempt, ChatTurn, Reason, Verdict
 
@@ -70,6 +70,7 @@ def execute_subtask_node(needs: Dependencies) -> Node:
         evidence = with_options(state, outcome.attempts[-1], needs.pool, context)
         for row in (*outcome.attempts, *asked):
             context.emit({"event": "attempt", "attempt": row, "verdict": verdict})
+        annotate(config, _facts(outcome.attempts[-1], verdict, call.tries_before + len(outcome.attempts)))
         attempts = [*state["attempts"], *outcome.attempts, *asked]
         update = SubtaskUpdate(verdict=verdict, tries=state["tries"] + 1, attempts=attempts, evidence=evidence)
         if call.on_chunk is not None and (outcome.reply is not None or isinstance(outcome.error, BrokenOffError)):
@@ -77,6 +78,12 @@ def execute_subtask_node(needs: Dependencies) -> Node:
         return update
 
     return Node(execute_subtask, "execute_subtask")
+
+
+def _facts(row: Attempt, verdict: Verdict, number: int) -> dict[str, object]:
+    """What a tracer is told of a try, by the names that its model call has."""
+    shown = {name: row.get(name) for name in ("model", "direction", "reason", "confidence", "cost_usd", "error_type")}
+    return {**shown, "attempt": number, "accepted": verdict["accepted"], "verdict": verdict["reason"]}
 
 
 def answered_turn(state: SubtaskState, spec: ModelSpec, context: SubtaskContext) -> ChatTurn | None:
@@ -112,6 +119,7 @@ def _call(
         budget=context.budget,
         config=config,
         subtask_id=state["id"],
+        tries_before=sum(row["role"] == "executor" for row in state["attempts"]),
         direction=state["direction"],
         reason=state["reason"],
         top_logprobs=needs.confidence.top_logprobs,

@@ -9,11 +9,11 @@ from langgraph.config import get_config
 
 from langchain_r2 import records
 from langchain_r2.flow import Flow, Gather, Invoke
-from langchain_r2.nodes.base import Dependencies, SubtaskContext, asked_text
+from langchain_r2.nodes.base import Dependencies, SubtaskContext, asked_text, told_of_result
 from langchain_r2.parsing import ancestors, references, resolve
 from langchain_r2.run_record import without_attempts
 from langchain_r2.state import Evidence, SubtaskState
-from langchain_r2.transport import expected_usd
+from langchain_r2.transport import annotate, expected_usd
 from langchain_r2.turns import needs_of
 from langchain_r2.types import Allocation, Attempt, Plan, Reason, Subtask, SubtaskResult, Verdict
 
@@ -50,9 +50,13 @@ class PlanRun:
         if failed is not None:
             return self._blocked(subtask, failed["verdict"]["reason"])
         state = yield from self._start(subtask, results)
-        config: RunnableConfig = get_config()
+        around: RunnableConfig = get_config()
+        shown = {**(around.get("metadata") or {}), "r2_subtask": state["id"], "r2_depth": self.depth}
+        config = RunnableConfig(**{**around, "metadata": shown, "run_name": f"subtask:{state['id']}"})
         final: SubtaskState = yield Invoke(self.graph, state, config, options={"context": self.context})
         result = yield from self._finish(final)
+        if not self.depth:  # parts run inside the task of what they are parts of
+            annotate(around, told_of_result(result))
         self.finished.add(id_)
         yield from records.write(self.context.store, result)
         return result

@@ -5,8 +5,9 @@ from langgraph.runtime import Runtime
 
 from langchain_r2.edges import downward_reason
 from langchain_r2.flow import Flow
-from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, capabilities, with_move
+from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, capabilities, told_of, with_move
 from langchain_r2.state import SubtaskState, SubtaskUpdate
+from langchain_r2.transport import annotate
 from langchain_r2.types import Direction, Reason
 
 
@@ -16,12 +17,12 @@ def reallocate_downward_node(needs: Dependencies) -> Node:
     def reallocate_downward(
         state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig
     ) -> Flow[SubtaskUpdate]:
-        del config
         yield from ()  # a flow is a generator
         reason = downward_reason(state) or "record"
         model = needs.pool.down(state["model"], needs.floor, capabilities(state, runtime.context)) or state["model"]
         _tell(runtime, state, model, "downward", reason)
         moves = with_move(state, "downward", model, reason)
+        annotate(config, told_of(moves[-1]))
         return SubtaskUpdate(model=model, direction="downward", reason=reason, lowered=True, moves=moves)
 
     return Node(reallocate_downward, "reallocate_downward")
@@ -33,13 +34,13 @@ def reallocate_upward_node(needs: Dependencies) -> Node:
     def reallocate_upward(
         state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig
     ) -> Flow[SubtaskUpdate]:
-        del config
         yield from ()  # a flow is a generator
         verdict = state["verdict"]
         reason: Reason = verdict["reason"] if verdict else "low_confidence"
         model = needs.pool.up(state["model"], capabilities(state, runtime.context)) or state["model"]
         _tell(runtime, state, model, "upward", reason)
         moves = with_move(state, "upward", model, reason)
+        annotate(config, told_of(moves[-1]))
         return SubtaskUpdate(model=model, direction="upward", reason=reason, verdict=None, moves=moves)
 
     return Node(reallocate_upward, "reallocate_upward")

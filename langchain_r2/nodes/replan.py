@@ -8,10 +8,11 @@ from langgraph.runtime import Runtime
 from langchain_r2.errors import BudgetError
 from langchain_r2.flow import Flow, Invoke
 from langchain_r2.nodes.allocate import allocated
-from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, asked_text, with_move
+from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, asked_text, told_of, with_move
 from langchain_r2.nodes.budgets import routed
 from langchain_r2.routers.base import AllocatorInput, DecomposerInput
 from langchain_r2.state import Evidence, SubtaskState, SubtaskUpdate
+from langchain_r2.transport import annotate
 from langchain_r2.types import Attempt, Plan, Verdict
 
 
@@ -33,12 +34,10 @@ def replan_node(needs: Dependencies) -> Node:
             if why := _unpromising(plan, state["attempts"]):
                 runtime.context.emit({"event": "not_replanned", "subtask_id": state["id"], "reason": why})
                 evidence = Evidence(**{**state["evidence"], "replan_usd": None})
-                return SubtaskUpdate(
-                    attempts=[*state["attempts"], *attempts],
-                    evidence=evidence,
-                    subplan=None,
-                    moves=with_move(state, "not_replanned", None, why),
-                )
+                moves = with_move(state, "not_replanned", None, why)
+                annotate(config, told_of(moves[-1]))
+                attempts = [*state["attempts"], *attempts]
+                return SubtaskUpdate(attempts=attempts, evidence=evidence, subplan=None, moves=moves)
             to_allocate = AllocatorInput(
                 query=asked_text(state),
                 plan=plan,
@@ -55,11 +54,13 @@ def replan_node(needs: Dependencies) -> Node:
             {"event": "replan", "subtask_id": state["id"], "plan": plan, "allocation": made["allocation"]}
         )
         judged = state["verdict"]
+        moves = with_move(state, "replan", None, judged["reason"] if judged else "low_confidence")
+        annotate(config, told_of(moves[-1]))
         return SubtaskUpdate(
             subplan=plan,
             suballocation=made["allocation"],
             attempts=[*state["attempts"], *attempts],
-            moves=with_move(state, "replan", None, judged["reason"] if judged else "low_confidence"),
+            moves=moves,
         )
 
     return Node(replan, "replan")

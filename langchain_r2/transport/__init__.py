@@ -9,12 +9,14 @@ from langchain_r2.transport.call import Call, Outcome, Reply
 from langchain_r2.transport.engine import Transport
 from langchain_r2.transport.failures import classify
 from langchain_r2.transport.replies import read_reply
+from langchain_r2.transport.spans import annotate
 
 __all__ = [
     "Call",
     "Outcome",
     "Reply",
     "Transport",
+    "annotate",
     "classify",
     "expected_usd",
     "read_reply",

@@ -58,6 +58,8 @@ class Call:
     deadline_s: float | None = None
     run_id: str | None = None
     """The run that it is written down under in the call ledger; None: nowhere."""
+    tries_before: int = 0
+    """Of the subtask, over all models: attempts are numbered on from there in traces."""
     ordinal: int = 0
     """Tells samples of one prompt apart: in a run, a call that is the same in all else is made once."""
     turn: ChatTurn | None = None

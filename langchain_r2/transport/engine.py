@@ -4,10 +4,8 @@ import asyncio
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from langchain_core.language_models import BaseChatModel
-from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphBubbleUp
 
 from langchain_r2.call_ledger import CallLedgerStore
@@ -20,35 +18,24 @@ from langchain_r2.errors import (
     LedgerError,
     ModelCallError,
 )
-from langchain_r2.flow import Both, Flow, Invoke, Sleep
+from langchain_r2.flow import Both, Flow, Sleep
 from langchain_r2.ledger import Budget
 from langchain_r2.model_spec import ModelSpec
 from langchain_r2.scrubbing import secrets_of, without
-from langchain_r2.structured import with_schema
-from langchain_r2.transport.bounds import Bounds, bounds, longest_reply, reply_limit
+from langchain_r2.transport.bounds import Bounds, bounds
 from langchain_r2.transport.breaker import Breaker, Permit
 from langchain_r2.transport.call import Call, Outcome, Reply
-from langchain_r2.transport.chat import as_data, in_turn
+from langchain_r2.transport.chat import as_data
 from langchain_r2.transport.failures import classify
 from langchain_r2.transport.journal import Journal
 from langchain_r2.transport.pauses import pause_s
 from langchain_r2.transport.replies import attempt_row, read_reply, usage_of
+from langchain_r2.transport.requests import Target, request_of
 from langchain_r2.transport.turns import Gate, turn, wait_for_turn
 from langchain_r2.types import Attempt
 
 DEFAULT_DEADLINE_S: Final = 120.0
 """How long a call of a model behind our own HTTP may take where nobody says."""
-
-
-class _Target(NamedTuple):
-    """Where a call goes."""
-
-    spec: ModelSpec
-    model: BaseChatModel
-    bounded: bool
-    """Whether it speaks through our HTTP."""
-    secrets: tuple[str, ...]
-    """Its keys. A server that echoes one must not get it into what is kept, or to the next model."""
 
 
 @dataclass
@@ -76,9 +63,13 @@ class _Clock:
 class _Try:
     """One try while it is made."""
 
+    number: int
+    """Which try of the call, from 0."""
     worst_usd: float | None
     bounds: Bounds
     started: float
+    bound_usd: float = 0.0
+    """What it is charged where its cost is not known."""
     sent: bool = False
     permit: Permit | None = None
     message: object = None
@@ -111,7 +102,7 @@ class Transport:
         self.first_delay_s = first_delay_s
         self.breaker_failures, self.breaker_open_s = breaker_failures, breaker_open_s
         self.ledger = ledger
-        self._targets: dict[int, _Target] = {}
+        self._targets: dict[int, Target] = {}
         self._gates: dict[str, Gate] = {}
         self._lock = threading.Lock()
 
@@ -149,7 +140,7 @@ class Transport:
                     break
                 yield Sleep(pause)
             try:
-                reply, error, attempt = yield from self._try(call, target, clock, journal)
+                reply, error, attempt = yield from self._try(call, target, clock, journal, number)
             except BudgetError:
                 if not attempts:
                     raise
@@ -162,13 +153,13 @@ class Transport:
         return Outcome(None, error, attempts)
 
     def _try(
-        self, call: Call, target: _Target, clock: _Clock, journal: Journal | None
+        self, call: Call, target: Target, clock: _Clock, journal: Journal | None, number: int
     ) -> Flow[tuple[Reply | None, ModelCallError | None, Attempt]]:
         """Make one try and settle it."""
         most = bounds(call.spec, call.prompt, call.schema, call.turn)
         worst_usd = call.spec.price.cost_usd(*most)
         held = yield from call.budget.reserved(worst_usd, sum(most))
-        this = _Try(worst_usd, most, time.perf_counter())
+        this = _Try(number, worst_usd, most, time.perf_counter(), held.bound_usd)
         gate = self._gate(call.spec)
         settled = False
         try:
@@ -191,7 +182,7 @@ class Transport:
         return this.reply, this.error, row
 
     def _send(
-        self, call: Call, target: _Target, clock: _Clock, gate: Gate, this: _Try, journal: Journal | None
+        self, call: Call, target: Target, clock: _Clock, gate: Gate, this: _Try, journal: Journal | None
     ) -> Flow[None]:
         """Wait for a turn, send the request, read the reply; what goes wrong is put into ``this``."""
         if not (yield from wait_for_turn(gate, call.spec, clock.last())):
@@ -207,7 +198,8 @@ class Transport:
                 this.permit = gate.breaker.enter(call.spec.name)
                 if journal is not None:
                     yield from journal.sending(this.worst_usd)
-                request, this.sent = self._request(call, target, clock.last()), True
+                request = request_of(call, target, this.number, clock.last(), this.bounds, this.bound_usd)
+                this.sent = True
                 this.message = yield request
                 needs_usage = not call.spec.price.free
                 reply = read_reply(this.message, this.bounds if target.bounded else None, needs_usage=needs_usage)
@@ -222,43 +214,15 @@ class Transport:
                 if isinstance(this.error, DeadlineError) and this.error.__cause__ is None:
                     this.error.may_be_billed = this.error.may_be_billed and this.sent
 
-    def _request(self, call: Call, target: _Target, ends: float | None) -> Invoke:
-        model = target.model
-        known = type(model).model_fields
-        options: dict[str, Any] = reply_limit(model, longest_reply(call.spec, call.turn))
-        for name in ("temperature", "seed"):
-            if (value := getattr(call, name)) is not None and name in known:
-                options[name] = value
-        if call.top_logprobs and "logprobs" in call.spec.capabilities:
-            options |= {"logprobs": True, "top_logprobs": call.top_logprobs}
-        config: RunnableConfig = {**(call.config or {})}
-        config["metadata"] = {
-            **(config.get("metadata") or {}),
-            "r2_role": call.role,
-            "r2_model": call.spec.name,
-            "r2_subtask": call.subtask_id or "",
-            "r2_direction": call.direction,
-            "r2_reason": call.reason,
-        }
-        config["run_name"] = f"{call.role}:{call.spec.name}"
-        left = None if ends is None else max(0.001, ends - time.monotonic())
-        prompt = call.prompt.messages()
-        if call.turn is not None:
-            answering = in_turn(model, call.turn, options, call.on_chunk)
-            return Invoke(answering, prompt, config, left, bounded=target.bounded)
-        if call.schema is not None:
-            return Invoke(with_schema(model, call.schema, options), prompt, config, left, bounded=target.bounded)
-        return Invoke(model, prompt, config, left, options, target.bounded)
-
-    async def _atarget(self, spec: ModelSpec) -> _Target:
+    async def _atarget(self, spec: ModelSpec) -> Target:
         """In a thread: the first model of a package imports it, which would hold an event loop up."""
         return await asyncio.to_thread(self._target, spec)
 
-    def _target(self, spec: ModelSpec) -> _Target:
+    def _target(self, spec: ModelSpec) -> Target:
         known = self._targets.get(id(spec))
         if known is None:  # made without a lock, which an event loop would wait for: of two, one is kept
             made = spec.chat_model()
-            target = _Target(spec, made, is_bounded(made), secrets_of(made, spec.api_key_env))
+            target = Target(spec, made, is_bounded(made), secrets_of(made, spec.api_key_env))
             known = self._targets.setdefault(id(spec), target)  # with the spec, so that its id stays taken
         return known
 

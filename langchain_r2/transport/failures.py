@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from langchain_r2.errors import DeadlineError, InvalidReplyError, ModelCallError, RejectedError, UnreachableError
-from langchain_r2.scrubbing import scrubbed
+from langchain_r2.scrubbing import HIDDEN, scrubbed
 
 _TRANSIENT_STATUS: Final = frozenset({408, 409, 425, 429})
 _NO_MONEY: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
@@ -38,7 +38,7 @@ def classify(error: Exception, secrets: Iterable[str] = ()) -> ModelCallError:
         made.may_be_billed = any(word in type(error.__cause__ or error).__name__ for word in _AFTER_SENDING)
     else:
         made = InvalidReplyError(text)
-    made.__cause__ = error if text == raw else None
+    made.__cause__ = error if text == raw and HIDDEN not in raw else None
     return made
 
 

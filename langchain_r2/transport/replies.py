@@ -8,6 +8,7 @@ from langchain_core.messages import AIMessage
 
 from langchain_r2.errors import InvalidReplyError, ModelCallError
 from langchain_r2.ledger import Reservation
+from langchain_r2.model_spec import Price
 from langchain_r2.transport.bounds import Bounds
 from langchain_r2.transport.call import Call, Reply
 from langchain_r2.types import Attempt
@@ -82,6 +83,37 @@ def _broken(problem: str, *, may_pass: bool = True) -> InvalidReplyError:
     return error
 
 
+def _tokens(usage: Mapping[str, Any] | None) -> tuple[int, int, int]:
+    """Tokens read, those of them from the provider's cache, tokens written."""
+    if not usage:
+        return 0, 0, 0
+    read = int(usage["input_tokens"])
+    cached = min(read, int((usage.get("input_token_details") or {}).get("cache_read") or 0))
+    return read, cached, int(usage["output_tokens"])
+
+
+def cost_of(
+    price: Price, message: object, error: ModelCallError | None, *, bounds: Bounds | None, bound_usd: float
+) -> float | None:
+    """What a try cost in USD; None where that is not known.
+
+    Args:
+        price: Of the model.
+        message: The reply, if one came.
+        error: What went wrong.
+        bounds: What the call could read and write, where usage is held against that.
+        bound_usd: What a try is charged that may have been billed and does not say what for; 0: nobody set a bound.
+    """
+    usage = usage_of(message, bounds)
+    if usage:
+        read, cached, written = _tokens(usage)
+        # A hit in LangChain's own cache keeps the token counts and says that it cost nothing.
+        return 0.0 if usage.get("total_cost") == 0 else price.cost_usd(read, written, cached)
+    if price.free or (error is not None and not error.may_be_billed):
+        return 0.0  # nothing was generated, or it is stated to be free
+    return bound_usd or None  # it may have been generated and billed: the bound, or unknown
+
+
 def attempt_row(
     call: Call,
     message: object,
@@ -93,17 +125,7 @@ def attempt_row(
     wall_s: float,
 ) -> Attempt:
     """What the trace shows of a try, and the bill adds up."""
-    usage = usage_of(message, bounds)
-    tokens_in, tokens_out = (int(usage["input_tokens"]), int(usage["output_tokens"])) if usage else (0, 0)
-    cached = min(tokens_in, int((usage.get("input_token_details") or {}).get("cache_read") or 0)) if usage else 0
-    cost: float | None
-    if usage:
-        # A hit in LangChain's own cache keeps the token counts and says that it cost nothing.
-        cost = 0.0 if usage.get("total_cost") == 0 else call.spec.price.cost_usd(tokens_in, tokens_out, cached)
-    elif call.spec.price.free or (error is not None and not error.may_be_billed):
-        cost = 0.0  # nothing was generated, or it is stated to be free
-    else:
-        cost = reservation.bound_usd or None  # it may have been generated and billed: the bound, or unknown
+    tokens_in, cached, tokens_out = _tokens(usage_of(message, bounds))
     return Attempt(
         subtask_id=call.subtask_id,
         role=call.role,
@@ -115,7 +137,7 @@ def attempt_row(
         input_tokens=tokens_in,
         cached_input_tokens=cached,
         output_tokens=tokens_out,
-        cost_usd=cost,
+        cost_usd=cost_of(call.spec.price, message, error, bounds=bounds, bound_usd=reservation.bound_usd),
         wall_s=wall_s,
         error_type=type(error).__name__ if error else None,
         answer=reply.text if reply else None,
