@@ -189,11 +189,34 @@ def contrast(first: str, second: str) -> float:
 
 
 def test_a_thousand_subtasks(show: Callable[..., Any]) -> None:
+    """What shows is drawn, what is gone to is drawn then, and on paper all is."""
     page = show(run(1000))
-    assert page.locator("g.node").count() == 1001
-    assert page.locator("g.lane").count() == 1002
-    page.locator("g.node[data-id='1000']").dispatch_event("click")
+    nodes, lanes = page.locator("g.node"), page.locator("g.lane")
+    assert 40 < nodes.count() < 600
+    assert 40 < lanes.count() < 200
+    page.locator("g.node[tabindex='0']").focus()
+    page.keyboard.press("End")
     assert page.locator("#detail h2").inner_text() == "Subtask 1000"
+    for kind in ("node", "lane"):
+        assert in_pane(page, f"g.{kind}[data-id='1000']")
+    page.locator(".scroll").nth(1).evaluate("pane => pane.scrollTop = pane.scrollHeight / 2")
+    page.wait_for_selector("g.lane[data-id='500']", state="attached")
+    before = nodes.count()
+    page.locator(".scroll").nth(0).evaluate("pane => { pane.scrollTop = 0; pane.scrollLeft = pane.scrollWidth / 2; }")
+    nodes.nth(before + 40).wait_for(state="attached")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert nodes.count() == 1001
+    assert lanes.count() == 1002
+    assert page.locator("path.edge").count() == 801
+    assert page.locator("path.arrow.upward").count() == 333
+
+
+def in_pane(page: Any, selector: str) -> bool:
+    """Whether an element lies in what its pane shows."""
+    script = """e => { const a = e.getBoundingClientRect(), b = e.closest(".scroll").getBoundingClientRect();
+        return a.bottom > b.top && a.top < b.bottom && a.right > b.left && a.left < b.right; }"""
+    return bool(page.locator(selector).evaluate(script))
 
 
 def test_the_page_of_a_batch_sorts_filters_and_links(show: Callable[..., Any], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 const BEGAN = performance.now();
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const SVG = "http://www.w3.org/2000/svg";
+const PANE = 560;  // the height that the style gives to a pane at most
 const SIGNS = { upward: "\u2191", downward: "\u2193", replan: "\u21c4", not_replanned: "\u21c4" };
 const CLASSES = { upward: "up", downward: "down", replan: "replan", not_replanned: "muted" };
 
@@ -100,13 +101,31 @@ function sortable(columns, rows, { size = 100, sort = null, down = false, label 
 }
 
 // Moves the focus among elements that share one tab stop.
-function roving(elements, focus) {
-  elements.forEach((element, i) => element.setAttribute("tabindex", i ? "-1" : "0"));
-  return (element) => {
-    elements.forEach((other) => other.getAttribute("tabindex") === "0" && other.setAttribute("tabindex", "-1"));
+function roving() {
+  let current = null;
+  return (element, focus = true) => {
+    if (current) current.setAttribute("tabindex", "-1");
+    current = element;
     element.setAttribute("tabindex", "0");
     if (focus) element.focus();
   };
+}
+
+// Draws what shows in a pane, or is near: of a large run most is never looked at. Items are {x, y, right, bottom, draw()}.
+function lazily(pane, items, scale = () => 1) {
+  let waiting = items;
+  function show(all) {
+    const near = 300, z = scale(), left = (pane.scrollLeft - near) / z, top = (pane.scrollTop - near) / z;
+    const right = left + (screen.width + 2 * near) / z, bottom = top + (PANE + 2 * near) / z;
+    waiting = waiting.filter((item) => {
+      if (!all && (item.x > right || item.right < left || item.y > bottom || item.bottom < top)) return true;
+      item.draw();
+      return false;
+    });
+  }
+  pane.addEventListener("scroll", () => show(false), { passive: true });
+  addEventListener("beforeprint", () => show(true));
+  return show;
 }
 
 // A horizontal bar as a share of the whole.

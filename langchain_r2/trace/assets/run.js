@@ -55,7 +55,7 @@ function planView() {
   const left = (layer) => 14 + layer * box.x, middle = (row) => 14 + (row - 0.5) * box.y + box.h / 2;
   const right = Math.max(0, ...NODES.map((n) => left(n.layer))) + box.w + 14;
   const bottom = Math.max(0, ...NODES.map((n) => middle(n.row))) + box.h / 2 + 14;
-  const edges = s("g"), boxes = s("g"), elements = new Map();
+  const edges = s("g"), boxes = s("g"), elements = new Map(), items = [], move = roving();
   for (const node of NODES) {
     node.after.forEach((id, i) => {
       const from = BY_ID.get(id);
@@ -63,15 +63,23 @@ function planView() {
       const kind = replan ? "replan" : critical ? "critical" : "plain";
       const end = [left(node.layer), middle(node.row)];
       const bends = node.bends[i].flatMap(([l, r]) => [[left(l), middle(r)], [left(l) + box.w, middle(r)]]);
-      edges.append(s("path", { class: "edge " + kind, d: curve([[left(from.layer) + box.w, middle(from.row)], ...bends, [end[0] - 5, end[1]]]) }), tip(end[0], end[1], 1, 0, kind));
+      const points = [[left(from.layer) + box.w, middle(from.row)], ...bends, [end[0] - 5, end[1]]], rows = points.map((point) => point[1]);
+      items.push({ x: points[0][0], right: end[0], y: Math.min(...rows), bottom: Math.max(...rows),
+        draw: () => edges.append(s("path", { class: "edge " + kind, d: curve(points) }), tip(end[0], end[1], 1, 0, kind)) });
     });
-    const element = nodeBox(node, left(node.layer), middle(node.row) - box.h / 2, box);
-    elements.set(node.id, element);
-    boxes.append(element);
+    const x = left(node.layer), y = middle(node.row) - box.h / 2;
+    items.push({ x, y, right: x + box.w, bottom: y + box.h, draw: () => drawn(node.id) });
+  }
+  function drawn(id) {
+    if (!elements.has(id)) {
+      const node = BY_ID.get(id), element = nodeBox(node, left(node.layer), middle(node.row) - box.h / 2, box);
+      elements.set(id, element);
+      boxes.append(element);
+    }
+    return elements.get(id);
   }
   const svg = s("svg", { width: right, height: bottom, viewBox: `0 0 ${right} ${bottom}`, role: "group", "aria-label": "Plan: use the arrow keys" }, edges, boxes);
   const pane = h("div", { class: "scroll" }, svg);
-  const move = roving([...elements.values()], true);
   boxes.addEventListener("pointerover", (event) => {  // of a thousand tool tips, few are read
     const element = event.target.closest(".node");
     if (element && !element.querySelector("title")) element.prepend(s("title", {}, element.getAttribute("aria-label")));
@@ -83,19 +91,27 @@ function planView() {
     if (!next && event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
     const id = next ? next() : node.id;
-    if (id) { move(elements.get(id)); select(id); }
+    if (id) { move(drawn(id)); select(id); }
   });
   let last = null;
   views.push((id) => {
     if (last) last.classList.remove("selected");
-    last = elements.get(id) || null;
+    last = BY_ID.has(id) ? drawn(id) : null;
     if (last) last.classList.add("selected");
     if (last) reveal(pane, left(BY_ID.get(id).layer) * scale, middle(BY_ID.get(id).row) * scale);
   });
   let scale = 1;
-  const zoom = (to) => { scale = Math.min(3, Math.max(0.1, to)); svg.setAttribute("width", right * scale); svg.setAttribute("height", bottom * scale); };
+  const show = lazily(pane, items, () => scale);
+  const zoom = (to) => {
+    scale = Math.min(3, Math.max(0.1, to));
+    svg.setAttribute("width", right * scale);
+    svg.setAttribute("height", bottom * scale);
+    show(false);
+  };
   const room = document.getElementById("page").clientWidth - (innerWidth > 860 ? 436 : 62);
-  if (room / right > 0.6 && room < right) zoom(room / right);
+  zoom(room / right > 0.6 && room < right ? room / right : 1);
+  if (!MANY) show(true);
+  move(drawn(NODES[0].id), false);
   const buttons = h("span", {}, h("button", { "aria-label": "Smaller", onclick: () => zoom(scale / 1.25) }, "\u2212"), " ",
     h("button", { "aria-label": "Larger", onclick: () => zoom(scale * 1.25) }, "+"), " ",
     h("button", { onclick: () => zoom(Math.min(1, (pane.clientWidth - 2) / right)) }, "Fit"));
@@ -114,7 +130,7 @@ function nodeBox(node, x, y, box) {
     (node.confidence === null ? "" : `, confidence ${sure(node.confidence)}`) + (failed ? `\nnot accepted: ${words(node.verdict.reason)}` : "") +
     (node.moves.length ? "\n" + node.moves.map(words).join(", ") : "");
   const element = s("g", { class: `node ${group}${node.critical ? " critical" : ""}${failed ? " failed" : ""}`, role: "button", "data-id": node.id,
-    "aria-label": told, transform: `translate(${x} ${y})`, onclick: () => select(node.id) },
+    tabindex: "-1", "aria-label": told, transform: `translate(${x} ${y})`, onclick: () => select(node.id) },
     MANY ? null : s("title", {}, told), s("rect", { class: "box", width: box.w, height: box.h, rx: 6 }));
   const signs = node.moves.filter((kind) => kind !== "not_replanned");
   if (MANY) {
@@ -188,36 +204,44 @@ function timelineView() {
     svg.append(s("line", { class: "grid", x1: x(t), x2: x(t), y1: top - 4, y2: height }), s("text", { class: "t-muted", x: x(t), y: 14, "text-anchor": "middle" }, t ? seconds(t) : "0"));
   }
   const places = new Map(), body = s("g"), over = s("g", { "pointer-events": "none" }), elements = new Map();
+  const move = roving(), items = [], order = used.map((lane) => lane.id);
   used.forEach((lane, i) => {
-    const y = top + i * lane_h, middle = y + lane_h / 2 + (MANY ? 0 : 2), critical = lane.node && lane.node.critical;
-    const element = s("g", { class: "lane", role: "button", "data-id": lane.id, "aria-label": `${lane.name}, ${count(lane.rows.length, "attempt")}`, onclick: () => select(lane.id) },
+    const y = top + i * lane_h, middle = y + lane_h / 2 + (MANY ? 0 : 2);
+    places.set(lane.id, { i, top: y, y: middle, lane, rows: lane.rows });
+    items.push({ x: 0, right: span, y, bottom: y + lane_h, draw: () => drawn(lane.id) });
+  });
+  function drawn(id) {
+    if (elements.has(id)) return elements.get(id);
+    const { i, top: y, y: middle, lane } = places.get(id), critical = lane.node && lane.node.critical;
+    const element = s("g", { class: i % 2 ? "lane" : "lane odd", role: "button", tabindex: "-1", "data-id": lane.id, "aria-label": `${lane.name}, ${count(lane.rows.length, "attempt")}`, onclick: () => select(lane.id) },
       s("rect", { class: "stripe", x: 0, y, width: span, height: lane_h }),
       s("text", { x: 8 + Math.min(4, lane.node ? lane.id.split(".").length - 1 : 0) * 12, y: middle + 4, class: critical ? "t-bold" : lane.node ? "" : "t-muted" }, fit(MANY ? lane.id : lane.name, label - 20)));
     lane.rows.forEach((row) => element.append(barView(row, x, middle, bar_h, critical)));
-    places.set(lane.id, { y: middle, rows: lane.rows });
     elements.set(lane.id, element);
     body.append(element);
     over.append(...laneMoves(lane, x, middle, bar_h));
-  });
-  for (const node of NODES) crossings(node, places, x, over);
+    return element;
+  }
+  for (const node of NODES) items.push(...crossings(node, places, x, over));
   svg.append(body, over);
-  const order = [...elements.keys()], move = roving([...elements.values()], true);
   svg.addEventListener("keydown", (event) => {
     const at = order.indexOf(event.target.dataset.id), next = { ArrowUp: at - 1, ArrowDown: at + 1, Home: 0, End: order.length - 1 }[event.key];
     if (event.key === "Enter" || event.key === " ") { event.preventDefault(); select(order[at]); }
     if (next === undefined || !order[next]) return;
     event.preventDefault();
-    move(elements.get(order[next]));
+    move(drawn(order[next]));
     select(order[next]);
   });
   let last = null;
   views.push((id) => {
     if (last) last.classList.remove("selected");
-    last = elements.get(id) || null;
+    last = places.has(id) ? drawn(id) : null;
     if (last) last.classList.add("selected");
     if (last) reveal(pane, 0, places.get(id).y);
   });
   const pane = h("div", { class: "scroll" }, svg);
+  lazily(pane, items)(!MANY);
+  if (order.length) move(drawn(order[0]), false);
   return [h("div", { class: "head" }, legend(h("span", {}, h("i", { class: "router" }), "router"))), pane];
 }
 
@@ -252,18 +276,21 @@ function laneMoves(lane, x, middle, size) {
   return drawn;
 }
 
-// Arrows between lanes: from a replanned subtask to its parts, and along the critical path.
+// Arrows between lanes, as items: from a replanned subtask to its parts, and along the critical path.
 function crossings(node, places, x, over) {
-  const here = places.get(node.id), first = here && here.rows[0];
-  if (!first) return;
+  const here = places.get(node.id), first = here && here.rows[0], items = [];
+  if (!first) return items;
   for (const id of node.after) {
     const there = places.get(id), last = there && there.rows.at(-1), critical = node.critical && BY_ID.get(id).critical, replan = id === node.parent;
     if (!last || !(critical || replan)) continue;
     const from = x(last.end_s), to = x(first.start_s), side = here.y > there.y ? 1 : -1;
     const path = `M${from} ${there.y}C${from + 8} ${there.y} ${to - 8} ${here.y - 4 * side} ${to} ${here.y - 4 * side}`;
-    over.append(s("path", { class: replan ? "arrow replan" : "critical-link", d: path }));
-    if (replan) over.append(tip(to + 1, here.y - 4 * side, 1, 0, "replan"));
+    items.push({ x: Math.min(from, to), right: Math.max(from, to), y: Math.min(there.y, here.y), bottom: Math.max(there.y, here.y), draw() {
+      over.append(s("path", { class: replan ? "arrow replan" : "critical-link", d: path }));
+      if (replan) over.append(tip(to + 1, here.y - 4 * side, 1, 0, "replan"));
+    } });
   }
+  return items;
 }
 
 function movesView() {
@@ -301,16 +328,9 @@ function routerView() {
   return [...notes.map((note) => h("p", {}, note)), rows.length ? h("details", { open: rows.length < 3 }, h("summary", {}, count(rows.length, "call") + " about the whole query"), ...rows.map((row) => attemptView(row))) : null];
 }
 
-const timeline = section("Timeline");
 document.getElementById("page").append(header(), section("Plan", ...(NODES.length ? planView() : [h("p", { class: "muted" }, "There is no plan."), detailView()])),
-  timeline, section("Moves", ...movesView()), section("Bill", ...billView()),
+  section("Timeline", ...timelineView()), section("Moves", ...movesView()), section("Bill", ...billView()),
   ...(ATTEMPTS.some((a) => a.subtask_id === null) ? [section("Router", ...routerView().filter(Boolean))] : []));
 
-function finish() {
-  timeline.append(...timelineView());
-  if (NODES.length) select(((!MANY && NODES.find((n) => n.moves.length)) || NODES[0]).id);
-  document.documentElement.dataset.ready = Math.round(performance.now() - BEGAN);
-}
-// Of a large run the plan shows before the timeline is made.
-if (MANY) setTimeout(finish, 30);
-else finish();
+if (NODES.length) select(((!MANY && NODES.find((n) => n.moves.length)) || NODES[0]).id);
+document.documentElement.dataset.ready = Math.round(performance.now() - BEGAN);
