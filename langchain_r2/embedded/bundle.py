@@ -32,16 +32,19 @@ def embedded_pool(home: Path = HOME) -> ModelPool:
     return ModelPool([_spec(home, row) for row in read_json(home / "pool.json")], name="embedded")
 
 
-def embedded_router(home: Path = HOME, *, pool: ModelPool | None = None) -> EmbeddedRouter:
+def embedded_router(
+    home: Path = HOME, *, pool: ModelPool | None = None, transport: Transport | None = None
+) -> EmbeddedRouter:
     """The embedded pool with its trained decomposer and allocator, their thresholds and calibrations.
 
     Args:
         home: Folder of the models; another one for models trained with other settings.
         pool: In place of the embedded pool, a pool of as many models in the same order.
+        transport: Where calls go; None makes one.
     """
     pool = pool or embedded_pool(home)
     settings = read_json(home / "router.json")
-    transport = Transport()
+    transport = transport or Transport()
     return EmbeddedRouter(
         pool=pool,
         decomposer=PromptedDecomposer(
