@@ -58,6 +58,8 @@ class StepCallback(TrainerCallback):
         now = time.perf_counter()
         row = {"step": state.global_step, "stage": self.stage, **self.rollouts.facts.as_metrics()}
         row |= {"kl": logs.get("kl"), "entropy": logs["entropy"], "loss": logs.get("loss")}
+        counts = getattr(self.rollouts.runner.transport, "counts", None)  # of reviews
+        row |= {"review": counts.as_metrics()} if counts is not None else {}
         row |= {"tokens": logs.get("completions/mean_length"), "seconds": now - self._at}
         row |= {"spent_usd": self.metrics.spent_usd, "warning": self._dominance.see(self.rollouts.facts.models)}
         self._at = now

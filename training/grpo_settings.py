@@ -126,6 +126,9 @@ class AlternateSettings:
 
     mode: Mode = "alternating"
     rounds: int = 2
+    reallocate: bool = False
+    """Whether rollouts may change models and plans while they run, as a deployed router does; else a plan is rewarded
+    for what its own allocation gives."""
     joint_steps: int = 10
     """Steps of a turn with ``joint``: each role then learns beside what the other one has just become."""
 

@@ -26,7 +26,7 @@ def reviewed(pool: ModelPool, models: dict[str, str], **policy: Any) -> tuple[Pl
     return run, transport
 
 
-def pool_of(weak: Callable[[str], Any], strong: Callable[[str], Any], **settings: Any) -> ModelPool:
+def pool_of(weak: ScriptedChatModel | Callable[[str], Any], strong: Callable[[str], Any], **settings: Any) -> ModelPool:
     return scripted_pool(weak, strong, prompt_style="bare", **settings)
 
 
