@@ -29,13 +29,13 @@ def transformers_serve(folder: Path, model: str) -> Iterator[str]:
         subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out) as process,
     ):
         try:
-            _wait(f"http://127.0.0.1:{port}/health", process, log)
+            wait_for(f"http://127.0.0.1:{port}/health", process, log)
             yield f"http://127.0.0.1:{port}/v1"
         finally:
             process.terminate()
 
 
-def _wait(address: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 240) -> None:
+def wait_for(address: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 240) -> None:
     ends = time.monotonic() + seconds
     while time.monotonic() < ends and process.poll() is None:
         try:

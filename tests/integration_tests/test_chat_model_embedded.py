@@ -34,7 +34,7 @@ def test_in_a_conversation() -> None:
 
 
 def test_the_example_runs() -> None:
-    command = [sys.executable, str(ROOT / "examples" / "05_swap_chat_model.py")]
+    command = [sys.executable, str(ROOT / "examples" / "03_swap_chat_model.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200, cwd=ROOT)
     assert "chain: 2642\nstream: 2642\n" in done.stdout
     assert "answer: 2642 (ok)" in done.stdout

@@ -36,7 +36,7 @@ def test_the_shipped_router_answers_problems_it_has_not_seen() -> None:
     assert accuracy(HOME, DRAWN) >= 0.8
 
 
-@pytest.mark.parametrize("file", ["README.md", "examples/01_ask.py", "examples/demo.py"])
+@pytest.mark.parametrize("file", ["README.md", "examples/01_quickstart.py", "examples/demo.py"])
 def test_the_questions_that_users_see_first_are_answered_right(file: str) -> None:
     """They were chosen among such that the shipped models can do; what they can do in general, the evaluation says."""
     text = (Path(__file__).parents[2] / file).read_text()

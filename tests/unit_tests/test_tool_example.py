@@ -19,7 +19,7 @@ def lines_of(example: str) -> list[str]:
 
 
 def test_a_free_calculator_makes_the_dear_multiplications_cheap() -> None:
-    lines = lines_of("07_tools.py")
+    lines = lines_of("05_tools.py")
     totals = [line.split() for line in lines if "USD" in line]
     alone, helped = (float(words[-2]) for words in totals)
 
@@ -29,7 +29,7 @@ def test_a_free_calculator_makes_the_dear_multiplications_cheap() -> None:
 
 
 def test_retrieval_is_free_and_the_models_do_the_rest() -> None:
-    lines = lines_of("08_retrieval.py")
+    lines = lines_of("06_retrieval.py")
 
     assert lines[1].startswith("  documents, 0.00000000 USD: ## Other middleware")
     assert lines[-2].endswith(": 1650")

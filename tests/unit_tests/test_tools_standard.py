@@ -11,7 +11,7 @@ from langchain_tests.unit_tests import ToolsUnitTests
 
 from langchain_r2.bm25 import BM25Retriever
 
-FILE = Path(__file__).parents[2] / "examples" / "07_tools.py"
+FILE = Path(__file__).parents[2] / "examples" / "05_tools.py"
 
 
 def example_tool() -> BaseTool:

@@ -29,7 +29,7 @@ def test_the_code_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_example_climbs_over_a_wrong_argument_and_an_unsure_answer() -> None:
     done = subprocess.run(
-        [sys.executable, "examples/06_middleware.py"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "examples/04_middleware.py"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["small", "initial", "allocated", "invalid_output"]
