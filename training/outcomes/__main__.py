@@ -53,8 +53,6 @@ def one_table(path: Path, out: Path | None, ngrams: int, embeddings: str | None,
             for split, s in splits.items()
         )
         ours["vector head"] = fit_vectors(table.train, table.select, train_ND, test_ND), test_ND
-        both = _mean(ours["tfidf head"][0], ours["vector head"][0])
-        ours["mean of both heads"] = both, None
     report: dict[str, Any] = {
         "table": name,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -69,19 +67,15 @@ def one_table(path: Path, out: Path | None, ngrams: int, embeddings: str | None,
     }
     for label, (fitted, vectors_ND) in ours.items():
         figures = row(table, label, fitted)
-        if fitted.head is not None:
-            fitted.head.slack = figures["slack"]
-            fitted.head.facts = {key: report[key] for key in ("table", "sha256", "train")}
-            figures["decision_ms"] = decision_ms(table, fitted, vectors_ND)
-            if out is not None:
-                fitted.head.save(out / f"{name}_{label.replace(' ', '_')}")
+        assert fitted.head is not None
+        fitted.head.slack = figures["slack"]
+        fitted.head.facts = {key: report[key] for key in ("table", "sha256", "train")}
+        figures["decision_ms"] = decision_ms(table, fitted, vectors_ND)
+        if out is not None:
+            fitted.head.save(out / f"{name}_{label.replace(' ', '_')}")
         report["rows"].append(figures)
         report["against_ridge"][label] = difference(table, fitted, ridge)
     return report
-
-
-def _mean(a: Fitted, b: Fitted) -> Fitted:
-    return Fitted((a.test_NM + b.test_NM) / 2, (a.train_NM + b.train_NM) / 2, float("nan"))
 
 
 def markdown(report: dict[str, Any]) -> str:
