@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from operator import itemgetter
 from typing import Any, Literal, Protocol
 
 from langchain_core.language_models import LanguageModelInput
@@ -67,9 +66,13 @@ def parser_of(schema: dict[str, Any] | type | None) -> BaseOutputParser[Any]:
 
 def with_raw(replying: Runnable[Any, AIMessage], parser: BaseOutputParser[Any]) -> Runnable[Any, dict[str, Any]]:
     """A chain that gives ``raw``, ``parsed`` and ``parsing_error``, and never raises for what it cannot parse."""
-    parsing = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=RunnableLambda(_nothing))
+    parsing = RunnablePassthrough.assign(parsed=RunnableLambda(_raw) | parser, parsing_error=RunnableLambda(_nothing))
     failing = RunnablePassthrough.assign(parsed=RunnableLambda(_nothing))
     return RunnableMap(raw=replying) | parsing.with_fallbacks([failing], exception_key="parsing_error")
+
+
+def _raw(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a message
+    return value["raw"]  # a function, not `itemgetter`: it has a name, which traces show
 
 
 def _nothing(value: Any) -> None:  # noqa: ANN401 - whatever the chain has

@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnableSequence
 
 from langchain_r2.errors import BadValueError
 
@@ -44,7 +44,14 @@ def with_schema(
     except NotImplementedError as error:
         allowed, hint = "one with structured output", 'Leave "structured_output" out of its capabilities.'
         raise BadValueError("chat model", type(model).__name__, allowed, hint) from error
-    return bound | RunnableLambda(_message)
+    return _without_parser(bound) | RunnableLambda(_message)
+
+
+def _without_parser(bound: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """What gives the message in LangChain's own chain: we parse, and its parsers are runs without a name in traces."""
+    first = bound.first if isinstance(bound, RunnableSequence) else None
+    raw = first.steps__.get("raw") if isinstance(first, RunnableParallel) else None
+    return bound if raw is None else RunnableParallel(raw=raw)
 
 
 def _message(output: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what the model returned

@@ -87,7 +87,8 @@ def test_runs(client: SyncLangGraphClient) -> None:
     output = client.runs.wait(None, "r2", input=QUERY)
     assert executed(output) <= {"r2-large", "r2-max"}  # the pool of R2_POOL
 
-    output = client.runs.wait(None, "tool_agent", input={"messages": [{"role": "user", "content": QUERY["query"]}]})
+    said: Any = {"messages": [{"role": "user", "content": QUERY["query"]}]}
+    output = client.runs.wait(None, "tool_agent", input=said)
     assert output["answer"] == output["messages"][-1]["content"] == "2642"
     assert "multiply" in executed(output)
 
@@ -143,4 +144,4 @@ def test_the_code_of_the_page_about_graphs_runs(served: str, capsys: pytest.Capt
         exec(block, names)  # noqa: S102 - our own page
     names["client"].close()
 
-    assert capsys.readouterr().out.split("\n") == ["408", "408", "It is 408.", "It is 408.", "408", "408", ""]
+    assert capsys.readouterr().out.split("\n") == ["408", "408", "It is 408.", "It is 408.", "408", "408", "1", ""]
