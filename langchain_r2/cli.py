@@ -19,6 +19,7 @@ from rich.console import Console
 from langchain_r2._version import __version__
 from langchain_r2.cli_calibrate import calibrate
 from langchain_r2.cli_eval import evaluate_command
+from langchain_r2.cli_plot import plot_commands
 from langchain_r2.cli_pool import pool_commands
 from langchain_r2.cli_serve import serve_embedded
 from langchain_r2.cli_trace import PageFile
@@ -258,6 +259,7 @@ app.command(name="eval")(_wrong_use()(evaluate_command))
 app.command(name="trace")(_wrong_use()(trace_command))
 app.command(name="serve-embedded")(_wrong_use()(serve_embedded))
 app.add_typer(pool_commands(_wrong_use), name="pool")
+app.add_typer(plot_commands(_wrong_use), name="plot")
 
 
 def _note(text: str, style: str) -> None:

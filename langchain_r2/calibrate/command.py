@@ -16,7 +16,7 @@ from rich.table import Table
 from langchain_r2._version import __version__
 from langchain_r2.calibrate.items import Item, digest, probe_items, read_items
 from langchain_r2.calibrate.measure import Answer, ask, measured, most_usd
-from langchain_r2.calibrate.plot import plot
+from langchain_r2.calibrate.plot import draw_calibration
 from langchain_r2.calibrate.routing import reordered, summary
 from langchain_r2.cli_view import clean
 from langchain_r2.confidence import Confidence
@@ -25,6 +25,7 @@ from langchain_r2.errors import BadValueError, MissingExtraError
 from langchain_r2.evals.metrics import proportion
 from langchain_r2.ledger import Budget, bill, usd
 from langchain_r2.model_spec import ModelSpec
+from langchain_r2.plots.style import save
 from langchain_r2.pool import ModelPool
 from langchain_r2.pool_file import resolve_pool
 from langchain_r2.transport import Transport
@@ -157,16 +158,15 @@ def _failed(answers: Mapping[str, Sequence[Answer]]) -> set[str]:
 
 
 def _finish(file: CalibrationFile, path: Path) -> None:
-    """Write the file and the picture beside it."""
+    """Write the file and the pictures beside it."""
     file.write(path)
     _note(f"written: {path}")
-    picture = path.with_suffix(".png")
     try:
-        plot(file, picture)
+        pictures = save(draw_calibration(file), path.with_suffix(".png"))
     except MissingExtraError as error:
         _note(f"no picture: {error}", "yellow")
     else:
-        _note(f"written: {picture}")
+        _note(f"written: {', '.join(str(picture) for picture in pictures)}")
 
 
 def _show(pool: ModelPool, file: CalibrationFile) -> None:

@@ -1,12 +1,14 @@
 """The reliability plot: what models' confidence promises, against how often they are right."""
 
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from langchain_r2.confidence.calibration import Calibration
 from langchain_r2.confidence.evaluation import held_out_probabilities
 from langchain_r2.confidence.file import CalibrationFile, Measured
-from langchain_r2.errors import BadValueError, MissingExtraError
+from langchain_r2.plots.style import LOOKS, MUTED, panels, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BINS: Final = 10
 _COLUMNS: Final = 3
@@ -23,36 +25,31 @@ def bins_of(probabilities: list[float], right: list[bool]) -> list[tuple[float, 
     ]
 
 
-def plot(file: CalibrationFile, path: Path) -> None:
-    """Draw one panel per model, from held-out probabilities, as a PNG.
+@styled
+def draw_calibration(file: CalibrationFile) -> "Figure":
+    """Draw one panel per model, from held-out probabilities.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        BadValueError: The picture cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("the reliability plot", "evals") from error
-    rows = -(-len(file.models) // _COLUMNS)
-    figure = Figure(figsize=(3.4 * _COLUMNS, 3.4 * rows), layout="constrained")
-    panels = figure.subplots(rows, _COLUMNS, squeeze=False)
-    for axes in panels.flat[len(file.models) :]:
-        axes.set_axis_off()
-    for (name, row), axes in zip(file.models.items(), panels.flat, strict=False):
-        axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-        axes.set(xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="confidence (held out)", ylabel="share right")
-        axes.set_title(f"{name}\n{_caption(row.calibration)}", fontsize=9)
+    columns = min(_COLUMNS, len(file.models))
+    figure, axes = panels(-(-len(file.models) // columns), columns, width=3.3, height=3.3)
+    for panel in axes[len(file.models) :]:
+        panel.set_axis_off()
+    for (name, row), panel in zip(file.models.items(), axes, strict=False):
+        panel.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1)
+        panel.set(xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="confidence (held out)", ylabel="share right")
+        panel.set_title(name)
+        panel.text(0.03, 0.97, _caption(row.calibration), transform=panel.transAxes, fontsize=7.5, va="top")
         points = _points(row, file.settings.seed)
         if points:
             x, y, sizes = zip(*points, strict=True)
-            axes.plot(x, y, color="C0", linewidth=1)
-            axes.scatter(x, y, s=[12 + 240 * n / len(row.right) for n in sizes], color="C0", alpha=0.8)
-    figure.suptitle(f"{file.settings.items} items, {file.settings.source}, {file.date}; points sized by items")
-    try:
-        figure.savefig(path, format="png", dpi=110)
-    except OSError as error:
-        raise BadValueError("picture", str(path), "a path that can be written", str(error)) from error
+            panel.plot(x, y, color=LOOKS[1].color, linewidth=1)
+            area = [12 + 240 * n / len(row.right) for n in sizes]
+            panel.scatter(x, y, s=area, color=LOOKS[1].color, edgecolor="white", linewidth=0.8, zorder=3)
+    title = f"{file.settings.items} items, {file.settings.source}, {file.date}; points sized by items"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    return figure
 
 
 def _points(row: Measured, seed: int) -> list[tuple[float, float, int]]:

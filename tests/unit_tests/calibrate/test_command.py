@@ -165,7 +165,7 @@ def test_the_picture_lies_beside_the_file(calibrate: Calibrate, file: Path, monk
 def test_without_matplotlib_the_file_is_written_all_the_same(calibrate: Calibrate, file: Path) -> None:
     result = calibrate(scripted_pool(knows(0.5), prompt_style="bare"))
     assert result.exit_code == 0
-    assert 'pip install "langchain-r2[evals]"' in result.stderr
+    assert 'pip install "langchain-r2[draw]"' in result.stderr
     assert file.exists()
     assert not file.with_suffix(".png").exists()
 
