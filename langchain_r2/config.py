@@ -28,6 +28,16 @@ class R2Context:
     threshold: float | None = None
     """Least confidence that is accepted, in place of the graph's own; between 0 and 1."""
 
+    approve_plan: bool = False
+    """Whether the run stops before execution until somebody approves of plan, allocation and estimated cost."""
+    approve_upward_usd: float | None = None
+    """A step up that is expected to cost more than this stops its subtask until somebody approves. None: none does."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether the run may stop and wait for a person; that takes a checkpointer."""
+        return self.approve_plan or self.approve_upward_usd is not None
+
     def __post_init__(self) -> None:
         """Check the limits."""
         for name in ("budget_usd", "budget_s", "deadline_s"):
@@ -40,6 +50,10 @@ class R2Context:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise BadValueError(name, value, f"a whole number from {least} up")
+        above = self.approve_upward_usd
+        priced = isinstance(above, (int, float)) and not isinstance(above, bool)
+        if above is not None and not (priced and above >= 0):
+            raise BadValueError("approve_upward_usd", above, "a number from 0 up, or None for no question")
         number = isinstance(self.threshold, (int, float)) and not isinstance(self.threshold, bool)
         if self.threshold is not None and not (number and 0 <= self.threshold <= 1):
             raise BadValueError("threshold", self.threshold, "a number from 0 to 1, or None for the graph's own")

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 
-from langchain_r2.state import SubtaskState
+from langchain_r2.state import R2State, SubtaskState
 from langchain_r2.types import ModelRecord
 
 RECORD_TRIES: Final = 2
@@ -63,6 +63,28 @@ def replanned(state: SubtaskState) -> Literal["reallocate_upward", "__end__"]:
     if state["subplan"] is not None or (verdict is not None and verdict["reason"] == "budget"):
         return "__end__"
     return "reallocate_upward" if state["upward"] and state["evidence"]["stronger"] is not None else "__end__"
+
+
+def asks_upward(state: SubtaskState) -> bool:
+    """Whether the next step up is so dear that somebody has to approve of it."""
+    above = state.get("ask_above_usd")
+    return above is not None and state["evidence"]["stronger_usd"] > above
+
+
+def climbs(state: SubtaskState) -> Literal["execute_subtask", "__end__"]:
+    """After a step up: try the stronger model, or end where nobody approved of it."""
+    verdict = state["verdict"]
+    return "__end__" if verdict is not None and verdict["reason"] == "not_approved" else "execute_subtask"
+
+
+def allocated(state: R2State) -> Literal["approve", "execute"]:
+    """Before anything is executed: does somebody have to approve of the plan?"""
+    return "approve" if state.get("approval") == "asked" else "execute"
+
+
+def approved(state: R2State) -> Literal["execute", "reject"]:
+    """After somebody was asked: execute the plan, or end without an answer."""
+    return "reject" if state.get("approval") == "rejected" else "execute"
 
 
 class Edge(RunnableLambda[Any, Any]):

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, Union
 from weakref import WeakKeyDictionary
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.errors import GraphInterrupt
 
 T = TypeVar("T")
 
@@ -161,8 +162,37 @@ def _perform(effect: Effect) -> Any:  # noqa: ANN401 - whatever the effect gives
         if len(effect.flows) == 1:
             return [run(effect.flows[0])]
         with ThreadPoolExecutor(max(1, len(effect.flows))) as threads:
-            return [f.result() for f in [threads.submit(copy_context().run, run, flow) for flow in effect.flows]]
+            started = [threads.submit(copy_context().run, run, flow) for flow in effect.flows]
+            return unless_stopped([stopped_or(future.result) for future in started])
     return _invoke(effect)
+
+
+def stopped_or(work: Callable[[], T]) -> T | GraphInterrupt:
+    """What some work gives, or that it waits for a person: what runs beside it is not held up by that."""
+    try:
+        return work()
+    except GraphInterrupt as stop:
+        return stop
+
+
+async def astopped_or(work: Awaitable[T]) -> T | GraphInterrupt:
+    """:func:`stopped_or` on an event loop."""
+    try:
+        return await work
+    except GraphInterrupt as stop:
+        return stop
+
+
+def unless_stopped(outcomes: Sequence[T | GraphInterrupt]) -> list[T]:
+    """The outcomes of what ran at the same time.
+
+    Raises:
+        GraphInterrupt: Some wait for a person: all that they ask, each question once.
+    """
+    stops = [outcome for outcome in outcomes if isinstance(outcome, GraphInterrupt)]
+    if stops:
+        raise GraphInterrupt(tuple({asked.id: asked for stop in stops for asked in stop.args[0]}.values()))
+    return [outcome for outcome in outcomes if not isinstance(outcome, GraphInterrupt)]
 
 
 def _invoke(effect: Invoke) -> Any:  # noqa: ANN401 - whatever the runnable gives
@@ -194,7 +224,7 @@ async def _aperform(effect: Effect) -> Any:  # noqa: ANN401 - whatever the effec
     if isinstance(effect, Both):
         return await effect.twin(*effect.arguments)
     if isinstance(effect, Gather):
-        return await asyncio.gather(*(arun(flow) for flow in effect.flows))
+        return unless_stopped(await asyncio.gather(*(astopped_or(arun(flow)) for flow in effect.flows)))
     async with _START.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
         await asyncio.sleep(0)
     async with asyncio.timeout(effect.timeout_s):

@@ -18,11 +18,12 @@ from langchain_r2.call_ledger import CallLedgerStore
 from langchain_r2.confidence import Confidence
 from langchain_r2.config import R2Context
 from langchain_r2.discretion import DiscreetGraph, discreet
-from langchain_r2.edges import Edge, assess, reconsider, replanned
+from langchain_r2.edges import Edge, allocated, approved, assess, climbs, reconsider, replanned
 from langchain_r2.errors import BadValueError
 from langchain_r2.ledger import Budget
 from langchain_r2.nodes.aggregate import aggregate_node
 from langchain_r2.nodes.allocate import allocate_node
+from langchain_r2.nodes.approve import approve_node
 from langchain_r2.nodes.base import Dependencies, SubtaskContext
 from langchain_r2.nodes.budgets import RunBudgets
 from langchain_r2.nodes.decompose import decompose_node
@@ -70,7 +71,8 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
 ) -> CompiledStateGraph[R2State, R2Context, R2Input, R2Output]:
     """Make the router graph: decompose, allocate, execute with reallocation, aggregate.
 
-    Invoke it with ``{"query": "..."}`` or with ``messages``; limits of a run go into ``context`` (:class:`R2Context`).
+    Invoke it with ``{"query": "..."}`` or with ``messages``; limits of a run go into ``context`` (:class:`R2Context`),
+    also whether it asks a person for approval (:mod:`langchain_r2.approval`).
 
     Args:
         pool: The models, weakest first.
@@ -135,27 +137,35 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
         ledger=ledger,
         budgets=RunBudgets(budget, ledger),
     )
-    builder = StateGraph(R2State, R2Context, input_schema=R2Input, output_schema=R2Output)
-    builder.add_node("decompose", decompose_node(needs))
-    builder.add_node("allocate", allocate_node(needs))
-    builder.add_node("aggregate", aggregate_node(needs))
-    builder.add_edge(START, "decompose")
-    builder.add_edge("decompose", "allocate")
-    if execution == "tasks":
-        builder.add_node("execute_plan", execute_plan_node(needs, create_subtask_graph(needs)))
-        builder.add_edge("allocate", "execute_plan")
-        builder.add_edge("execute_plan", "aggregate")
-    else:
-        builder.add_node(SUBTASK, subtask_node(needs, create_subtask_graph(needs)))
-        builder.add_node(SCHEDULE, schedule_node())
-        builder.add_edge("allocate", SCHEDULE)
-        builder.add_conditional_edges(SCHEDULE, Edge(ready), [SUBTASK, DONE])
-        builder.add_edge(SUBTASK, SCHEDULE)
-    builder.add_edge("aggregate", END)
+    builder = _wired(needs, execution)
     cache = hardened(cache, "cache") if isinstance(cache, BaseCache) else cache
     graph = builder.compile(checkpointer=checkpointer, store=store, cache=cache, name=name)
     graph.__class__ = DiscreetGraph  # the builder makes no other class than its own
     return graph.with_config(max_concurrency=MAX_CONCURRENCY)
+
+
+def _wired(needs: Dependencies, execution: Execution) -> StateGraph[R2State, R2Context, R2Input, R2Output]:
+    """The graph's nodes and edges."""
+    builder = StateGraph(R2State, R2Context, input_schema=R2Input, output_schema=R2Output)
+    builder.add_node("decompose", decompose_node(needs))
+    builder.add_node("allocate", allocate_node(needs))
+    builder.add_node("approve", approve_node(needs))
+    builder.add_node("aggregate", aggregate_node(needs))
+    builder.add_edge(START, "decompose")
+    builder.add_edge("decompose", "allocate")
+    first = "execute_plan" if execution == "tasks" else SCHEDULE
+    builder.add_conditional_edges("allocate", Edge(allocated), {"approve": "approve", "execute": first})
+    builder.add_conditional_edges("approve", Edge(approved), {"execute": first, "reject": "aggregate"})
+    if execution == "tasks":
+        builder.add_node("execute_plan", execute_plan_node(needs, create_subtask_graph(needs)))
+        builder.add_edge("execute_plan", "aggregate")
+    else:
+        builder.add_node(SUBTASK, subtask_node(needs, create_subtask_graph(needs)))
+        builder.add_node(SCHEDULE, schedule_node())
+        builder.add_conditional_edges(SCHEDULE, Edge(ready), [SUBTASK, DONE])
+        builder.add_edge(SUBTASK, SCHEDULE)
+    builder.add_edge("aggregate", END)
+    return builder
 
 
 def _with_ledger(ledger: CallLedgerStore | None, transport: Transport, *routers: object) -> CallLedgerStore | None:
@@ -183,6 +193,6 @@ def create_subtask_graph(
     builder.add_conditional_edges(START, Edge(reconsider), ["execute_subtask", "reallocate_downward"])
     builder.add_edge("reallocate_downward", "execute_subtask")
     builder.add_conditional_edges("execute_subtask", Edge(assess), ["reallocate_upward", "replan", END])
-    builder.add_edge("reallocate_upward", "execute_subtask")
+    builder.add_conditional_edges("reallocate_upward", Edge(climbs), ["execute_subtask", END])
     builder.add_conditional_edges("replan", Edge(replanned), ["reallocate_upward", END])
     return builder.compile(name="subtask")

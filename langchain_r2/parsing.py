@@ -65,10 +65,10 @@ def parse_plan(text: str, *, max_subtasks: int, structured: bool = False) -> Par
         return ParsedPlan([], "malformed", "unparsable")
     if len(rows) > max_subtasks:
         return ParsedPlan([], outcome, f"too_many_subtasks: {len(rows)} > {max_subtasks}")
-    return _linked(rows, outcome)
+    return linked_plan(rows, outcome)
 
 
-def _linked(rows: list[PlanRow], outcome: ParseOutcome) -> ParsedPlan:
+def linked_plan(rows: list[PlanRow], outcome: ParseOutcome = "clean") -> ParsedPlan:
     """The plan of some rows (id, text, stated dependencies): dependencies found and checked, subtasks in order."""
     if problem := _out_of_bounds(rows):
         return ParsedPlan([], outcome, problem)

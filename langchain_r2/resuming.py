@@ -1,7 +1,6 @@
 """Going on with a run that did not end: killed, cancelled or broken by an error."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
@@ -16,7 +15,7 @@ from langchain_r2.config import R2Context
 from langchain_r2.errors import BadValueError, UnknownThreadError
 from langchain_r2.flow import Both, Flow, Invoke, arun, run
 from langchain_r2.nodes.admission import run_input, run_output
-from langchain_r2.nodes.base import Node
+from langchain_r2.nodes.base import Node, known_limits
 from langchain_r2.nodes.decompose import query_in
 
 Way = Literal["checkpoint", "again", "result"]
@@ -104,7 +103,7 @@ def _resumed(
     if known is not None and ledger is not None and _is_of(known, checkpoint, way) and known.state == "done":
         yield from committed(ledger.reopen, known.run_id)  # its result did not reach its thread
     asked = run_input(known.input) if known is not None and way == "again" else None
-    limits = context or (limits_kept(known) if known else None)
+    limits = context or (known_limits(known.context) if known else None)
     output: dict[str, Any] = yield Invoke(graph, asked, used, None, {**options, "context": limits})
     return output
 
@@ -154,12 +153,6 @@ def read_checkpoint(snapshot: StateSnapshot) -> Checkpoint | None:
         is_input=is_input,
         created_at=datetime.fromisoformat(snapshot.created_at).timestamp(),
     )
-
-
-def limits_kept(known: Run) -> R2Context:
-    """A run's limits as they were; what this version does not know of them is left out."""
-    names = {field.name for field in fields(R2Context)}
-    return R2Context(**{name: value for name, value in known.context.items() if name in names})
 
 
 def ledger_of(graph: CompiledStateGraph[Any, Any, Any, Any]) -> CallLedgerStore | None:

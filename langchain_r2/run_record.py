@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, cast
+from typing import Any, BinaryIO, Final, NamedTuple, NotRequired, cast
 
 from typing_extensions import TypedDict
 
@@ -55,17 +55,21 @@ class Traced(TypedDict):
     plan_rejected: list[str]
     allocation: Allocation
     results: list[SubtaskResult]
+    rerun_of: NotRequired[str]
 
 
 def traced(state: Mapping[str, Any], wall_s: float) -> Traced:
     """These fields for a run that ended just now."""
-    return Traced(
+    fields = Traced(
         started_at=time.time() - wall_s,
         plan_confidence=state["plan"]["confidence"],
         plan_rejected=state["plan"]["rejected"],
         allocation=state["allocation"],
         results=[without_attempts(result) for result in state["results"]],
     )
+    if state.get("rerun_of") is not None:
+        fields["rerun_of"] = state["rerun_of"]
+    return fields
 
 
 def failed_record(query: str, error: Exception, *, id: str, wall_s: float) -> RunRecord:  # noqa: A002 - as above

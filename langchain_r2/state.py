@@ -1,13 +1,16 @@
 """States of the two graphs: what goes in, what is kept, what comes out, and what a node may return."""
 
-from typing import Annotated, NotRequired
+from typing import Annotated, Any, NotRequired
 
 from langchain_core.messages import AnyMessage
+from langgraph.channels import EphemeralValue
 from langgraph.graph.message import add_messages
+from langgraph.types import Overwrite
 from typing_extensions import TypedDict
 
 from langchain_r2.types import (
     Allocation,
+    ApprovalState,
     Attempt,
     ChatTurn,
     Direction,
@@ -15,6 +18,7 @@ from langchain_r2.types import (
     Move,
     Plan,
     Reason,
+    Rerun,
     Status,
     SubtaskResult,
     Verdict,
@@ -27,6 +31,8 @@ class R2Input(TypedDict):
     query: NotRequired[str]
     turn: NotRequired[ChatTurn]
     """The turn of a conversation that the query is; ``ChatR2`` gives it."""
+    rerun: NotRequired[Annotated[Rerun, EphemeralValue]]
+    """An earlier run to go over again in part; :func:`langchain_r2.rerouting.rerouted` makes it."""
     messages: NotRequired[Annotated[list[AnyMessage], add_messages]]
 
 
@@ -45,6 +51,12 @@ class R2State(TypedDict):
     """Names the run, in the call ledger too."""
     query: str
     turn: NotRequired[ChatTurn]
+    rerun: NotRequired[Annotated[Rerun, EphemeralValue]]
+    rerun_of: NotRequired[str | None]
+    """The run that this one goes over again in part; None: it is a run of its own."""
+    limits: NotRequired[dict[str, Any]]
+    """The run's limits, as fields of ``R2Context``: what a process keeps to that goes on with it and states none."""
+    approval: NotRequired[ApprovalState]
     plan: Plan
     allocation: Allocation
     results: Annotated[list[SubtaskResult], merged]
@@ -64,9 +76,12 @@ class R2Update(TypedDict, total=False):
     messages: list[AnyMessage]
     run_id: str
     query: str
+    rerun_of: str | None
+    limits: dict[str, Any]
+    approval: ApprovalState
     plan: Plan
     allocation: Allocation
-    results: list[SubtaskResult]
+    results: list[SubtaskResult] | Overwrite
     attempts: list[Attempt]
     answer: str | None
     status: Status
@@ -131,6 +146,8 @@ class SubtaskState(TypedDict):
     max_attempts: int
     upward: bool
     downward: bool
+    ask_above_usd: NotRequired[float | None]
+    """A step up that is expected to cost more waits for a person's approval; None: no step does."""
     verbatim: NotRequired[bool]
     """Whether a model that reads instructions is shown the run's conversation as it is, instead of the text."""
 

@@ -20,6 +20,7 @@ Direction = Literal["initial", "upward", "downward", "replan"]
 Reason = Literal[
     "allocated",
     "default_route",
+    "chosen",
     "low_confidence",
     "invalid_output",
     "truncated",
@@ -31,21 +32,28 @@ Reason = Literal[
     "no_signal",
     "top_of_pool",
     "attempts_used",
+    "not_approved",
 ]
 """Why a decision was taken.
 
-First tries: ``allocated`` (by the allocator), ``default_route`` (the allocator gave nothing usable). Upward and replan:
+First tries: ``allocated`` (by the allocator), ``default_route`` (the allocator gave nothing usable), ``chosen`` (by a
+person: no evidence takes it to a cheaper model). Upward and replan:
 ``low_confidence``, ``invalid_output``, ``truncated``, ``refused``, ``unreachable``. Downward: ``record`` (the model's
 record on this kind of subtask says that one step cheaper will do), ``budget`` (what is left cannot pay for the plan as
 allocated). Acceptance: ``confident``, ``no_signal`` (the model gives no confidence). Best effort: ``top_of_pool``,
-``attempts_used``, ``budget``. ``no_signal`` sends upward where the model is known to be wrong more often than right.
+``attempts_used``, ``budget``, ``not_approved`` (a person said no to a dearer model). ``no_signal`` sends upward where
+the model is known to be wrong more often than right.
 """
 
 ParseOutcome = Literal["clean", "repaired", "malformed"]
 """``clean``: exactly the asked form. ``repaired``: another form that is clear. ``malformed``: unusable."""
 
-Status = Literal["ok", "best_effort", "budget_exhausted", "error"]
-"""How a run ended. ``best_effort``: an answer, of which at least one part was not accepted."""
+Status = Literal["ok", "best_effort", "budget_exhausted", "rejected", "error"]
+"""How a run ended. ``best_effort``: an answer, of which at least one part was not accepted. ``rejected``: a person who
+was asked for approval of the plan said no; nothing of it was executed."""
+
+ApprovalState = Literal["not_asked", "asked", "approved", "edited", "rejected"]
+"""What became of a plan that somebody has to approve before it is executed."""
 
 AggregationMode = Literal["last", "join", "llm"]
 """How the answers of the subtasks become the answer: the last one, all joined, or written by a pool model."""
@@ -171,6 +179,31 @@ class SubtaskResult(TypedDict):
     """How its subtasks ended, without their attempts: those are among the whole's."""
     moves: NotRequired[list[Move]]
     """What changed on the way, in order; for its parts, see theirs."""
+    kept: NotRequired[bool]
+    """Whether it is an earlier run's, taken over as it was; its attempts are on that run's bill."""
+
+
+class CostEstimate(TypedDict):
+    """What something is going to cost. None where a price that it needs is unknown."""
+
+    min_usd: float | None
+    """Every subtask accepted at the first try, on the cheapest model it may start with, with the shortest reply."""
+    expected_usd: float | None
+    """Every subtask accepted at the first try on its model, with prompts and replies of typical length."""
+    worst_usd: float | None
+    """What no run passes: every try allowed, replans, failed calls that are billed; never more than the budget."""
+
+
+class Rerun(TypedDict):
+    """A run that takes the plan of an earlier one over, with what is not affected by a change."""
+
+    of: str
+    """Id of the earlier run; empty where it is not known."""
+    query: str
+    plan: Plan
+    allocation: Allocation
+    kept: list[SubtaskResult]
+    """Results that stay as they are, without their attempts."""
 
 
 class ModelRecord(TypedDict):
@@ -237,3 +270,5 @@ class RunRecord(TypedDict):
     allocation: NotRequired[Allocation]
     results: NotRequired[list[SubtaskResult]]
     """How the subtasks ended, without their attempts: those are the record's."""
+    rerun_of: NotRequired[str]
+    """The run whose plan and unaffected answers it took over; absent where it took over none."""

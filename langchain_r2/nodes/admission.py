@@ -38,8 +38,9 @@ def admitted(
     asked: dict[str, Any] = {"query": query}
     if from_message:
         asked["messages"] = messages_to_dict(state["messages"])
-    if turn := state.get("turn"):
-        asked["turn"] = turn
+    for part in ("turn", "rerun"):
+        if value := state.get(part):
+            asked[part] = value
     admission = yield from committed(ledger.admit, None if thread is None else str(thread), asked, asdict(limits))
     return admission.run_id
 
@@ -55,10 +56,10 @@ def finished(ledger: CallLedgerStore | None, state: R2State, update: R2Update) -
 
 def run_input(asked: dict[str, Any]) -> dict[str, Any]:
     """The graph's input from what the ledger says that a run was asked."""
-    turn = {"turn": asked["turn"]} if "turn" in asked else {}
+    more: dict[str, Any] = {part: asked[part] for part in ("turn", "rerun") if part in asked}
     if "messages" in asked:
-        return {"messages": messages_from_dict(asked["messages"]), **turn}
-    return {"query": asked["query"], **turn}
+        return {"messages": messages_from_dict(asked["messages"]), **more}
+    return {"query": asked["query"], **more}
 
 
 def run_output(result: dict[str, Any]) -> dict[str, Any]:

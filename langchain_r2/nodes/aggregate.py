@@ -12,7 +12,7 @@ from langchain_r2.errors import BudgetError
 from langchain_r2.flow import Flow
 from langchain_r2.ledger import Budget, bill
 from langchain_r2.nodes.admission import finished
-from langchain_r2.nodes.base import Dependencies, Node, limits_of
+from langchain_r2.nodes.base import Dependencies, Node, limits_of, turn_id
 from langchain_r2.parsing import parse_answer
 from langchain_r2.prompts import instruct, prompts_for
 from langchain_r2.state import R2State, R2Update
@@ -26,14 +26,17 @@ def aggregate_node(needs: Dependencies) -> Node:
 
     def aggregate(state: R2State, runtime: Runtime[Any], config: RunnableConfig) -> Flow[R2Update]:
         results = state["results"]
+        limits = limits_of(runtime, state)
         status, error = status_of(results)
         attempts: list[Attempt] = []
         answer = last_answer(results)
-        if needs.aggregation == "join":
+        if state.get("approval") == "rejected":
+            status, error, answer = "rejected", state["error"], None
+        elif needs.aggregation == "join":
             answer = "\n".join(r["answer"] for r in results if r["answer"]) or None
         elif _is_written(needs, state) and answer is not None and len(results) > 1:
-            budget = yield from needs.budget(state, limits_of(runtime))
-            call = _call(needs, state, limits_of(runtime), runtime.stream_writer, config, budget)
+            budget = yield from needs.budget(state, limits)
+            call = _call(needs, state, limits, runtime.stream_writer, config, budget)
             try:
                 outcome = yield from needs.transport.call(call)
             except BudgetError as raised:
@@ -49,8 +52,9 @@ def aggregate_node(needs: Dependencies) -> Node:
         # A thread always ends with the router's turn: what the user says next is the next query.
         said = answer if answer is not None else f"No answer: {error}"
         meta = {"model_name": "r2", "status": status}
-        # Named after the run: aggregating again after a kill is the same turn.
-        update["messages"] = [AIMessage(said, response_metadata=meta, id=f"r2-{state['run_id']}")]
+        # Named after the run: aggregating again after a kill is the same turn, and so is going over it again.
+        turn = turn_id(state.get("rerun_of") or state["run_id"])
+        update["messages"] = [AIMessage(said, response_metadata=meta, id=turn)]
         annotate(config, _told_of_run(update), whole=True)
         yield from finished(needs.ledger, state, update)
         needs.budgets.drop(state["run_id"])

@@ -22,7 +22,7 @@ def allocate_node(needs: Dependencies) -> Node:
     """Make the node."""
 
     def allocate(state: R2State, runtime: Runtime[Any], config: RunnableConfig) -> Flow[R2Update]:
-        limits, turn = limits_of(runtime), state.get("turn")
+        limits, turn = limits_of(runtime, state), state.get("turn")
         asked = AllocatorInput(
             query=state["query"],
             plan=state["plan"],
@@ -30,7 +30,9 @@ def allocate_node(needs: Dependencies) -> Node:
             run_id=needs.recorded(state),
             digest=turn["digest"] if turn else "",
         )
-        if turn and turn["model"]:
+        if state.get("rerun_of") is not None:
+            made = AllocatorOutput(allocation=state["allocation"], attempts=[])  # taken over
+        elif turn and turn["model"]:
             allocation = uniform_allocation(state["plan"], turn["model"], "allocated")
             made = AllocatorOutput(allocation=allocation, attempts=[])
         else:
@@ -39,7 +41,11 @@ def allocate_node(needs: Dependencies) -> Node:
             if len(state["plan"]["subtasks"]) == 1:
                 made["allocation"] = fitted(made["allocation"], needs.pool, needs_of(turn))
         runtime.stream_writer({"event": "allocation", "allocation": made["allocation"]})
-        return R2Update(allocation=made["allocation"], attempts=[*state["attempts"], *made["attempts"]])
+        return R2Update(
+            allocation=made["allocation"],
+            attempts=[*state["attempts"], *made["attempts"]],
+            approval="asked" if limits.approve_plan else "not_asked",
+        )
 
     return Node(allocate, "allocate")
 

@@ -1,8 +1,8 @@
 """What nodes share: their dependencies, what a subtask run carries along, and how a flow becomes a node."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
@@ -12,6 +12,7 @@ from langgraph.store.base import BaseStore
 from langchain_r2.call_ledger import CallLedgerStore
 from langchain_r2.confidence import Confidence
 from langchain_r2.config import R2Context
+from langchain_r2.estimate import Estimator
 from langchain_r2.flow import Flow, arun, run
 from langchain_r2.ledger import Budget, bill
 from langchain_r2.nodes.budgets import RunBudgets
@@ -46,6 +47,19 @@ class Dependencies:
     ) -> Flow[Budget]:
         """The run's budget."""
         return self.budgets.of(state["run_id"], limits, state["attempts"])
+
+    def estimator(self, limits: R2Context) -> Estimator:
+        """What estimates plans of this graph under a run's limits."""
+        return Estimator(
+            pool=self.pool,
+            decomposer=self.decomposer,
+            allocator=self.allocator,
+            confidence=self.confidence,
+            max_tries=self.transport.max_tries,
+            limits=limits,
+            floor=self.floor,
+            aggregator=self.aggregator if self.aggregation == "llm" else None,
+        )
 
     def recorded(self, state: R2State) -> str | None:
         """The run that a call is written down under; None without a ledger."""
@@ -134,15 +148,31 @@ def told_of_result(result: SubtaskResult) -> dict[str, Any]:
     return {**shown, "accepted": verdict["accepted"], "verdict": verdict["reason"]}
 
 
-def limits_of(runtime: Runtime[Any]) -> R2Context:
-    """The run's limits; the defaults where the caller gave none."""
+def limits_of(runtime: Runtime[Any], state: R2State | None = None) -> R2Context:
+    """The run's limits: as the caller gives them, else as the run began with, else the defaults."""
     context = runtime.context
-    return context if isinstance(context, R2Context) else _NO_LIMITS if context is None else R2Context(**context)
+    if isinstance(context, R2Context):
+        return context
+    if context:
+        return R2Context(**context)
+    kept = state.get("limits") if state else None
+    return known_limits(kept) if kept else _NO_LIMITS
+
+
+def known_limits(kept: Mapping[str, Any]) -> R2Context:
+    """Limits as they were written down; what this version does not know of them is left out."""
+    names = {field.name for field in fields(R2Context)}
+    return R2Context(**{name: value for name, value in kept.items() if name in names})
 
 
 def capabilities(state: SubtaskState, context: SubtaskContext) -> frozenset[str]:
     """What a model must be able to do to try a subtask."""
     return needs_of(context.turn if state.get("verbatim") else None)
+
+
+def turn_id(run_id: str) -> str:
+    """The id of the message that a run ends with: who runs it again, or in part, ends with the same message."""
+    return f"r2-{run_id}"
 
 
 def asked_text(state: SubtaskState) -> str:

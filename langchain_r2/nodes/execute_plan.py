@@ -2,17 +2,20 @@
 
 Every subtask is a LangGraph task that is called up front, in topological order, and waits inside itself: a finished one
 never waits for a slow sibling (supersteps would be barriers), and a resumed run matches results by that fixed order.
+A subtask that waits for a person holds up only what needs its answer; when nothing else is left to do, the node stops
+with all questions at once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langgraph.errors import GraphInterrupt
 from langgraph.func import task
 from langgraph.runtime import Runtime, get_runtime
 
-from langchain_r2.flow import Flow, arun, run
+from langchain_r2.flow import Flow, arun, astopped_or, run, stopped_or, unless_stopped
 from langchain_r2.ledger import bill
 from langchain_r2.nodes.base import Dependencies, SubtaskContext, limits_of
 from langchain_r2.nodes.plan_run import PlanRun
@@ -28,29 +31,36 @@ def execute_plan_node(needs: Dependencies, graph: Runnable[Any, Any]) -> "Execut
         subtask_graph = graph  # named in this body, so that drawing with xray finds it
         plan = run(plan_run(needs, subtask_graph, state, get_runtime()))
         futures: dict[str, Any] = {}
+        kept = {result["id"]: result for result in state["results"]}
 
         @task
         def subtask(id_: str) -> SubtaskResult:
-            return run(plan.subtask(id_, {d: futures[d].result() for d in ancestors(state["plan"]["subtasks"], id_)}))
+            needed = ancestors(state["plan"]["subtasks"], id_)
+            done = {d: kept[d] if d in kept else stopped_or(futures[d].result) for d in needed}
+            return run(plan.subtask(id_, unless_waiting(done)))
 
-        for row in state["plan"]["subtasks"]:
-            futures[row["id"]] = subtask(row["id"])
-        return _update(state, [future.result() for future in futures.values()])
+        for id_ in (row["id"] for row in state["plan"]["subtasks"] if row["id"] not in kept):
+            futures[id_] = subtask(id_)
+        made = unless_stopped([stopped_or(future.result) for future in futures.values()])
+        return _update(state, kept, made)
 
     async def aexecute_plan(state: R2State) -> R2Update:
         subtask_graph = graph  # named in this body, so that drawing with xray finds it
         plan = await arun(plan_run(needs, subtask_graph, state, get_runtime()))
         futures: dict[str, Any] = {}
+        kept = {result["id"]: result for result in state["results"]}
 
         @task
         async def subtask(id_: str) -> SubtaskResult:
-            done = {d: await asyncio.shield(futures[d]) for d in ancestors(state["plan"]["subtasks"], id_)}
-            return await arun(plan.subtask(id_, done))
+            needed = ancestors(state["plan"]["subtasks"], id_)
+            done = {d: kept[d] if d in kept else await astopped_or(asyncio.shield(futures[d])) for d in needed}
+            return await arun(plan.subtask(id_, unless_waiting(done)))
 
-        for row in state["plan"]["subtasks"]:
-            futures[row["id"]] = subtask(row["id"])
+        for id_ in (row["id"] for row in state["plan"]["subtasks"] if row["id"] not in kept):
+            futures[id_] = subtask(id_)
             await asyncio.sleep(0)  # a long plan, or many queries at once, must not hold the event loop up
-        return _update(state, list(await asyncio.gather(*futures.values())))
+        made = unless_stopped(await asyncio.gather(*(astopped_or(future) for future in futures.values())))
+        return _update(state, kept, made)
 
     return ExecutePlan(execute_plan, aexecute_plan)
 
@@ -74,7 +84,7 @@ class ExecutePlan(RunnableLambda[Any, Any]):
 
 def plan_run(needs: Dependencies, graph: Runnable[Any, Any], state: R2State, runtime: Runtime[Any]) -> Flow[PlanRun]:
     """The run of a state's plan."""
-    limits = limits_of(runtime)
+    limits = limits_of(runtime, state)
     budget = yield from needs.budget(state, limits)
     router_usd = bill(state["attempts"]).cost_usd or 0.0
     return PlanRun(
@@ -96,6 +106,20 @@ def plan_run(needs: Dependencies, graph: Runnable[Any, Any], state: R2State, run
     )
 
 
-def _update(state: R2State, results: list[SubtaskResult]) -> R2Update:
-    rows = [attempt for result in results for attempt in result["attempts"]]
+def unless_waiting(needed: Mapping[str, SubtaskResult | GraphInterrupt]) -> dict[str, SubtaskResult]:
+    """The results that a subtask needs.
+
+    Raises:
+        GraphInterrupt: One waits for a person. It asks nothing itself: who waits for an answer has asked.
+    """
+    if any(isinstance(result, GraphInterrupt) for result in needed.values()):
+        raise GraphInterrupt(())
+    return {id_: result for id_, result in needed.items() if not isinstance(result, GraphInterrupt)}
+
+
+def _update(state: R2State, kept: Mapping[str, SubtaskResult], made: list[SubtaskResult]) -> R2Update:
+    """The results in the plan's order, and what was newly paid."""
+    by_id = {**kept, **{result["id"]: result for result in made}}
+    rows = [attempt for result in made for attempt in result["attempts"]]
+    results = [by_id[row["id"]] for row in state["plan"]["subtasks"]]
     return R2Update(results=results, attempts=[*state["attempts"], *rows])

@@ -2,23 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_config
 
 from langchain_r2 import records
+from langchain_r2.estimate import expected_subtask_usd
 from langchain_r2.flow import Flow, Gather, Invoke
 from langchain_r2.nodes.base import Dependencies, SubtaskContext, asked_text, told_of_result
 from langchain_r2.parsing import ancestors, references, resolve
 from langchain_r2.run_record import without_attempts
 from langchain_r2.state import Evidence, SubtaskState
-from langchain_r2.transport import annotate, expected_usd
+from langchain_r2.transport import annotate
 from langchain_r2.turns import needs_of
 from langchain_r2.types import Allocation, Attempt, Plan, Reason, Subtask, SubtaskResult, Verdict
 
-TYPICAL_OUTPUT_TOKENS: Final = 64
-"""Length of a reply that a plan's cost is estimated with, before anything has run."""
+_SCRATCHPAD: Final = "__pregel_scratchpad"
+"""Where LangGraph counts the graphs that a task has run."""
 
 
 @dataclass(kw_only=True)
@@ -51,8 +52,9 @@ class PlanRun:
             return self._blocked(subtask, failed["verdict"]["reason"])
         state = yield from self._start(subtask, results)
         around: RunnableConfig = get_config()
+        inner = part_config(around, state["id"]) if self.depth else around
         shown = {**(around.get("metadata") or {}), "r2_subtask": state["id"], "r2_depth": self.depth}
-        config = RunnableConfig(**{**around, "metadata": shown, "run_name": f"subtask:{state['id']}"})
+        config = RunnableConfig(**{**inner, "metadata": shown, "run_name": f"subtask:{state['id']}"})
         final: SubtaskState = yield Invoke(self.graph, state, config, options={"context": self.context})
         result = yield from self._finish(final)
         if not self.depth:  # parts run inside the task of what they are parts of
@@ -83,6 +85,7 @@ class PlanRun:
             replan_usd=0.0,
         )
         limits = self.context.limits
+        reason = self.allocation["reasons"].get(id_, "allocated")
         return SubtaskState(
             id=self.prefix + id_,
             text=text,
@@ -94,7 +97,7 @@ class PlanRun:
             kind=kind,
             model=model,
             direction="replan" if self.depth else "initial",
-            reason=self.allocation["reasons"].get(id_, "allocated"),
+            reason=reason,
             depth=self.depth,
             tries=0,
             lowered=False,
@@ -105,7 +108,8 @@ class PlanRun:
             suballocation=None,
             max_attempts=limits.max_attempts,
             upward=limits.reallocate_upward,
-            downward=limits.reallocate_downward,
+            downward=limits.reallocate_downward and reason != "chosen",
+            ask_above_usd=limits.approve_upward_usd,
             verbatim=self._verbatim,
         )
 
@@ -161,8 +165,8 @@ class PlanRun:
 
     def _expected(self, subtask: Subtask) -> float:
         spec = self.needs.pool[self.allocation["models"][subtask["id"]]]
-        seen = len(subtask["text"]) + (len(self.query) if spec.prompt_style == "instruct" else 0)
-        return expected_usd(spec, seen // 4 + 8, min(TYPICAL_OUTPUT_TOKENS, spec.max_output_tokens))
+        cost = expected_subtask_usd(spec, subtask["text"], self.query)
+        return float("inf") if cost is None else cost
 
     def _blocked(self, subtask: Subtask, reason: Reason) -> SubtaskResult:
         """The result of a subtask that cannot run because one that it needs has no answer."""
@@ -176,6 +180,25 @@ class PlanRun:
             attempts=[],
             parts=[],
         )
+
+
+def part_config(config: RunnableConfig, id_: str) -> RunnableConfig:
+    """The config of a sub-plan's part, whose checkpoints are kept under its own id.
+
+    LangGraph numbers the graphs that one task runs by the order in which they start. Parts that start at the same time
+    would then, in a run that is resumed, go on from each other's checkpoints.
+    """
+    configurable = config.get("configurable") or {}
+    pad, above = configurable.get(_SCRATCHPAD), configurable.get("checkpoint_ns")
+    if pad is None or not above:
+        return config
+    own = {_SCRATCHPAD: replace(pad, subgraph_counter=lambda: 0), "checkpoint_ns": f"{above}|{_number_of(id_)}"}
+    return cast("RunnableConfig", {**config, "configurable": {**configurable, **own}})
+
+
+def _number_of(id_: str) -> int:
+    """A number that no other id has: what LangGraph adds to tell the graphs of a task apart are numbers."""
+    return int.from_bytes(id_.encode())
 
 
 def _result(final: SubtaskState) -> SubtaskResult:

@@ -1,14 +1,18 @@
 """Nodes ``reallocate_downward`` and ``reallocate_upward``: the subtask changes its model by one step."""
 
+import math
+
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from langchain_r2.edges import downward_reason
+from langchain_r2.approval import UpwardRequest, chosen_model, decided
+from langchain_r2.edges import asks_upward, downward_reason
 from langchain_r2.flow import Flow
-from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, capabilities, told_of, with_move
+from langchain_r2.ledger import bill
+from langchain_r2.nodes.base import Dependencies, Node, SubtaskContext, asked_text, capabilities, told_of, with_move
 from langchain_r2.state import SubtaskState, SubtaskUpdate
 from langchain_r2.transport import annotate
-from langchain_r2.types import Direction, Reason
+from langchain_r2.types import Direction, Reason, Verdict
 
 
 def reallocate_downward_node(needs: Dependencies) -> Node:
@@ -29,7 +33,7 @@ def reallocate_downward_node(needs: Dependencies) -> Node:
 
 
 def reallocate_upward_node(needs: Dependencies) -> Node:
-    """Make the node that steps up, for the reason that the last try was not accepted."""
+    """Make the node that steps up, for the reason that the last try was not accepted; past a price it asks first."""
 
     def reallocate_upward(
         state: SubtaskState, runtime: Runtime[SubtaskContext], config: RunnableConfig
@@ -38,12 +42,49 @@ def reallocate_upward_node(needs: Dependencies) -> Node:
         verdict = state["verdict"]
         reason: Reason = verdict["reason"] if verdict else "low_confidence"
         model = needs.pool.up(state["model"], capabilities(state, runtime.context)) or state["model"]
+        if asks_upward(state):
+            approved = _approved(needs, state, runtime.context, model, reason)
+            if approved is None:
+                return SubtaskUpdate(verdict=Verdict(accepted=False, reason="not_approved"))
+            model = approved
         _tell(runtime, state, model, "upward", reason)
         moves = with_move(state, "upward", model, reason)
         annotate(config, told_of(moves[-1]))
         return SubtaskUpdate(model=model, direction="upward", reason=reason, verdict=None, moves=moves)
 
     return Node(reallocate_upward, "reallocate_upward")
+
+
+def _approved(
+    needs: Dependencies, state: SubtaskState, context: SubtaskContext, model: str, reason: Reason
+) -> str | None:
+    """The model that somebody wants for the next try; None: no further one. The node runs anew for the answer."""
+    tries = [a for a in state["attempts"] if a["role"] == "executor"]
+    expected = state["evidence"]["stronger_usd"]
+    asked = UpwardRequest(
+        kind="upward",
+        query=state["query"],
+        subtask_id=state["id"],
+        text=state["text"],
+        model=state["model"],
+        to=model,
+        reason=reason,
+        answer=tries[-1]["answer"] if tries else None,
+        confidence=tries[-1]["confidence"] if tries else None,
+        estimate=needs.estimator(context.limits).step(
+            model,
+            asked_text(state),
+            state["query"],
+            None if math.isinf(expected) else expected,
+            context.budget.left_usd,
+        ),
+        spent_usd=bill(state["attempts"]).cost_usd,
+        problem=None,
+    )
+    chosen = decided(asked, lambda made: (chosen_model(made, asked, needs.pool),))[0]
+    outcome = "rejected" if chosen is None else "approved"
+    context.emit({"event": "approval", "subtask_id": state["id"], "outcome": outcome, "to": chosen})
+    return chosen
 
 
 def _tell(

@@ -4,7 +4,7 @@ It owns the tries, the deadline, the limits per model, the reservation of money 
 is an outcome, not an exception; only wrong configuration and an exhausted budget raise.
 """
 
-from langchain_r2.transport.bounds import expected_usd, reply_limit, worst_usd
+from langchain_r2.transport.bounds import expected_usd, reply_limit, worst_input_tokens, worst_usd
 from langchain_r2.transport.call import Call, Outcome, Reply
 from langchain_r2.transport.engine import Transport
 from langchain_r2.transport.failures import classify
@@ -21,5 +21,6 @@ __all__ = [
     "expected_usd",
     "read_reply",
     "reply_limit",
+    "worst_input_tokens",
     "worst_usd",
 ]
