@@ -18,14 +18,17 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "replan": "replan",
 }
 _LABELS: Final[Mapping[tuple[str, str], str]] = {
+    ("allocate", "approve"): "to be approved",
+    ("approve", "aggregate"): "rejected",
     ("__start__", "reallocate_downward"): "record or budget",
     ("execute_subtask", "reallocate_upward"): "not accepted",
     ("execute_subtask", "replan"): "too hard",
     ("execute_subtask", "__end__"): "accepted",
     ("replan", "reallocate_upward"): "not split",
     ("replan", "__end__"): "sub-plan",
+    ("reallocate_upward", "__end__"): "not approved",
 }
-"""What the conditional edges of the subtask graph mean; of another graph's none is known."""
+"""What conditional edges of our graphs mean; of another graph's none is known."""
 
 _STEP_X, _STEP_Y, _MARGIN = 196.0, 86.0, 24.0
 _BOX_W, _BOX_H, _DOT = 164.0, 40.0, 14.0
