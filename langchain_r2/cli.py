@@ -95,8 +95,15 @@ def ask(
     trace: Annotated[
         Path | None, typer.Option(help="Write the run's page to this file, prompts and all.", metavar="FILE.html")
     ] = None,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Show plan and cost, and ask before executing it.")
+    ] = False,
+    approve_upward: Annotated[
+        float | None, typer.Option(help="Ask before a step up that is expected to cost more.", metavar="USD")
+    ] = None,
 ) -> None:
     """Answer one query, and show how and at what cost."""
+    from langchain_r2.cli_approve import keeping, settled
     from langchain_r2.cli_ask import opened, recording
     from langchain_r2.config import R2Context
 
@@ -104,14 +111,20 @@ def ask(
         stack.enter_context(_wrong_use())
         if not query.strip():
             raise BadValueError("query", query, "a text that is not empty")
-        limits, id_ = R2Context(budget_usd=budget_usd, max_attempts=max_attempts), uuid.uuid4().hex
-        kept = stack.enter_context(opened(ledger))
-        graph = build_graph(pool, ledger=kept)
+        limits = R2Context(
+            budget_usd=budget_usd,
+            max_attempts=max_attempts,
+            approve_plan=approve,
+            approve_upward_usd=approve_upward,
+        )
+        id_, kept = uuid.uuid4().hex, stack.enter_context(opened(ledger))
+        graph = build_graph(pool, ledger=kept, **keeping(limits))
         run = stack.enter_context(recording(record, query, id_))
         page = PageFile(trace) if trace else None
-        config = {"callbacks": page.callbacks if page else [], "configurable": {"thread_id": id_} if kept else {}}
+        named = {"thread_id": id_} if kept or limits.asks else {}
+        config: Any = {"callbacks": page.callbacks if page else [], "configurable": named}
         try:
-            told = run(lambda: graph.invoke({"query": query}, config, context=limits))
+            told = run(lambda: settled(graph, graph.invoke({"query": query}, config, context=limits), config, limits))
         except KeyboardInterrupt:
             if kept:
                 _note(f"interrupted: go on with `langchain-r2 resume --ledger {ledger} {id_}`", "yellow")
@@ -134,17 +147,20 @@ def resume(
     record: RecordOption = None,
 ) -> None:
     """Go on with a query that was killed; no call whose reply is in the ledger is made again."""
+    from langchain_r2.cli_approve import keeping, settled
     from langchain_r2.cli_ask import existing, recording, unfinished
+    from langchain_r2.nodes.base import known_limits
     from langchain_r2.resuming import resume
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(_wrong_use())
         kept = stack.enter_context(existing(ledger))
         known = unfinished(kept, run_id)
-        thread = str(known.thread_id)
-        graph = build_graph(pool, ledger=kept)
+        thread, limits = str(known.thread_id), known_limits(known.context)
+        graph = build_graph(pool, ledger=kept, **(keeping(limits) if known.state == "open" else {}))
+        config: Any = {"configurable": {"thread_id": thread}}
         run = stack.enter_context(recording(record, known.input["query"], thread))
-        told = run(lambda: resume(graph, thread))
+        told = run(lambda: settled(graph, resume(graph, thread), config, limits))
     raise typer.Exit(told.show(_note, as_json=as_json))
 
 

@@ -1,15 +1,16 @@
-"""Going on with a run that did not end: killed, cancelled or broken by an error."""
+"""Going on with a run that did not end: killed, cancelled, broken by an error, or waiting for a person."""
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import StateSnapshot
+from langgraph.types import Command, StateSnapshot
 
+from langchain_r2.approval import Action, Decision, Waiting, decision
 from langchain_r2.call_ledger import CallLedgerStore, Run, committed
 from langchain_r2.config import R2Context
 from langchain_r2.errors import BadValueError, UnknownThreadError
@@ -20,6 +21,9 @@ from langchain_r2.nodes.decompose import query_in
 
 Way = Literal["checkpoint", "again", "result"]
 """Go on from the checkpoint, run the question that was admitted again, or give the result that is there."""
+
+Decisions: TypeAlias = Action | Decision | Mapping[str, Action | Decision]
+"""One decision for all that a run asks, or one per question by its id; what none is given for is asked again."""
 
 FIRST: Final = "decompose"
 """The node that admits runs."""
@@ -41,6 +45,7 @@ def resume(
     graph: CompiledStateGraph[Any, Any, Any, Any],
     thread_id: str,
     *,
+    decisions: Decisions | None = None,
     context: R2Context | None = None,
     config: RunnableConfig | None = None,
     **options: Any,
@@ -50,10 +55,14 @@ def resume(
     With a checkpointer, from its last checkpoint; else the admitted question is run again. Either way, calls whose
     reply is in the graph's call ledger are not made again. Nothing else may run the thread at the same time.
 
+    A run that waits for a person goes on with ``decisions``; without, it asks again. What it asks stands in the result
+    under ``__interrupt__``, and in :func:`waiting`.
+
     Args:
         graph: A router graph with a checkpointer, a call ledger, or both.
         thread_id: The ``thread_id`` that the run was invoked with.
-        context: The run's limits; None: those that the ledger has of it.
+        decisions: What somebody decided (:mod:`langchain_r2.approval`).
+        context: The run's limits; None: those that it began with.
         config: Further configuration, such as callbacks.
         options: For the graph's ``invoke``, such as ``durability``.
 
@@ -62,26 +71,43 @@ def resume(
 
     Raises:
         UnknownThreadError: Nothing is known of the thread.
-        BadValueError: The graph keeps nothing, or is no router graph.
+        BadValueError: The graph keeps nothing, or is no router graph; or ``decisions`` are none, or nobody waits for
+            them.
     """
-    return run(_resumed(graph, thread_id, context, config, options))
+    return run(_resumed(graph, thread_id, decisions, context, config, options))
 
 
 async def aresume(
     graph: CompiledStateGraph[Any, Any, Any, Any],
     thread_id: str,
     *,
+    decisions: Decisions | None = None,
     context: R2Context | None = None,
     config: RunnableConfig | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """:func:`resume` on an event loop."""
-    return await arun(_resumed(graph, thread_id, context, config, options))
+    return await arun(_resumed(graph, thread_id, decisions, context, config, options))
+
+
+def waiting(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str) -> list[Waiting]:
+    """What a thread's run asks, and nobody has answered yet; empty where it waits for nobody."""
+    return _requests(graph.get_state({"configurable": {"thread_id": thread_id}}))
+
+
+async def awaiting(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str) -> list[Waiting]:
+    """:func:`waiting` on an event loop."""
+    return _requests(await graph.aget_state({"configurable": {"thread_id": thread_id}}))
+
+
+def _requests(snapshot: StateSnapshot) -> list[Waiting]:
+    return [Waiting(asked.id, asked.value) for asked in snapshot.interrupts]
 
 
 def _resumed(
     graph: CompiledStateGraph[Any, Any, Any, Any],
     thread_id: str,
+    decisions: Decisions | None,
     context: R2Context | None,
     config: RunnableConfig | None,
     options: Mapping[str, Any],
@@ -98,14 +124,33 @@ def _resumed(
     way = way_on(known, checkpoint, keeps=keeps)
     if way is None:
         raise UnknownThreadError(thread_id)
+    answers = None if decisions is None else _answers(decisions, snapshot if way == "checkpoint" else None)
     if known is not None and way == "result":
         return run_output(known.result or {})
     if known is not None and ledger is not None and _is_of(known, checkpoint, way) and known.state == "done":
         yield from committed(ledger.reopen, known.run_id)  # its result did not reach its thread
-    asked = run_input(known.input) if known is not None and way == "again" else None
+    asked: Any = run_input(known.input) if known is not None and way == "again" else answers
     limits = context or (known_limits(known.context) if known else None)
     output: dict[str, Any] = yield Invoke(graph, asked, used, None, {**options, "context": limits})
     return output
+
+
+def _answers(decisions: Decisions, snapshot: StateSnapshot | None) -> Command[Any]:
+    """The decisions as LangGraph takes them.
+
+    Raises:
+        BadValueError: One is none, or nobody waits for it.
+    """
+    ids = [asked.id for asked in snapshot.interrupts] if snapshot else []
+    by_id: dict[str, Any]
+    if isinstance(decisions, Mapping) and "action" not in decisions:
+        by_id = dict(decisions)
+    else:
+        by_id = dict.fromkeys(ids, decisions)
+    if not by_id or (by_id.keys() - set(ids)):
+        hint = "waiting(graph, thread_id) shows what the run asks."
+        raise BadValueError("decisions", decisions, ids or "none: the run waits for nobody", hint)
+    return Command(resume={id_: decision(made) for id_, made in by_id.items()})
 
 
 def way_on(known: Run | None, checkpoint: Checkpoint | None, *, keeps: bool) -> Way | None:

@@ -32,6 +32,8 @@ _LABELS: Final[Mapping[tuple[str, str], str]] = {
 
 _STEP_X, _STEP_Y, _MARGIN = 196.0, 86.0, 24.0
 _BOX_W, _BOX_H, _DOT = 164.0, 40.0, 14.0
+_CHAR = 6.0
+"""Width of a character of a label."""
 _BESIDE = 20.0
 """How far a line keeps from one that runs the other way."""
 
@@ -95,8 +97,11 @@ def picture(graph: Graph, visits: Mapping[str, Visit] | None = None) -> Picture:
     boxes = {id_: _box(id_, place, visits) for id_, place in places.places.items()}
     lines = _lines(graph, boxes, places)
     groups = dict.fromkeys(box.group for box in boxes.values() if box.group)
-    frames = [_frame(group, [box for box in boxes.values() if box.group == group]) for group in groups]
-    width = max([box.x + box.width / 2 for box in boxes.values()] + [f.x + f.width for f in frames], default=0.0)
+    frames = [_frame(group, [box for box in boxes.values() if box.group == group], lines) for group in groups]
+    # A label stands at its line's first bend, which may be the outermost thing there is.
+    texts = [line.points[1][0] + len(line.label) * _CHAR / 2 for line in lines]
+    rights = [box.x + box.width / 2 for box in boxes.values()] + [f.x + f.width for f in frames]
+    width = max([*rights, *texts], default=0.0)
     height = max((box.y + box.height / 2 for box in boxes.values()), default=0.0)
     return Picture(width + _MARGIN, height + _MARGIN, list(boxes.values()), lines, frames)
 
@@ -171,9 +176,14 @@ def _y(place: Point) -> float:
     return _MARGIN + _DOT / 2 + place.layer * _STEP_Y
 
 
-def _frame(label: str, boxes: list[Box]) -> Frame:
-    left = min(box.x - max(box.width, _BOX_W * 0.7) / 2 for box in boxes) - 18
+def _frame(label: str, boxes: list[Box], lines: list[Line]) -> Frame:
+    """What goes around some boxes and the lines between them."""
+    ids = {box.id for box in boxes}
+    inside = [line for line in lines if {line.source, line.target} <= ids]
+    bends = [x for line in inside for x, _ in line.points]
+    bends += [line.points[1][0] + len(line.label) * _CHAR / 2 - _MARGIN / 2 for line in inside]
+    left = min([box.x - max(box.width, _BOX_W * 0.7) / 2 for box in boxes] + bends) - 18
     top = min(box.y - box.height / 2 for box in boxes) - 18
-    right = max(box.x + box.width / 2 for box in boxes) + 18
+    right = max([box.x + box.width / 2 for box in boxes] + bends) + 18
     bottom = max(box.y + box.height / 2 for box in boxes) + 16
     return Frame(label, left, top, right - left, bottom - top)
