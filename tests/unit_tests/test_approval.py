@@ -8,7 +8,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from langchain_r2 import R2Context, aresume, resume
-from langchain_r2.approval import decision, planned
+from langchain_r2.approval import PlannedSubtask, decision, planned
 from langchain_r2.errors import BadValueError, ConfigurationError
 from langchain_r2.ledger import bill
 from langchain_r2.resuming import awaiting, waiting
@@ -98,7 +98,11 @@ def test_what_a_person_chose_is_not_left_for_a_cheaper_model(make: Any, tries: A
 def test_an_edit_changes_the_plan(make: Any, execution: str) -> None:
     made = make(named, named, named, plan=PARALLEL, checkpointer=InMemorySaver(), execution=execution)
     made.graph.invoke({"query": "q"}, THREAD, context=ASK)
-    subtasks = [{"id": "b", "text": "last #a"}, {"id": "a", "text": "first"}, {"id": "1", "text": "uno"}]
+    subtasks: list[PlannedSubtask] = [
+        {"id": "b", "text": "last #a"},
+        {"id": "a", "text": "first"},
+        {"id": "1", "text": "uno"},
+    ]
     output = resume(made.graph, "1", decisions={"action": "edit", "subtasks": subtasks, "models": {"a": "m3"}})
     assert [(s["id"], s["depends_on"]) for s in output["plan"]["subtasks"]] == [("a", []), ("b", ["a"]), ("1", [])]
     assert {r["id"]: r["model"] for r in output["results"]} == {"a": "m3", "b": "m2", "1": "m1"}
@@ -285,8 +289,9 @@ def test_parts_of_a_sub_plan_get_their_own_decisions_whoever_starts_first(make: 
     slow["part"] = "part right"
     by_subtask = {w.request["subtask_id"]: w.id for w in waiting(made.graph, "1")}  # type: ignore[typeddict-item]
     output = resume(made.graph, "1", decisions={by_subtask["1.1"]: "approve", by_subtask["1.2"]: "reject"})
-    parts = {p["id"]: (p["text"], p["answer"]) for p in output["results"][0]["part_results"]}
-    assert parts == {"1.1": ("part left", "best part left"), "1.2": ("part right", "part right")}
+    parts = [(p["id"], p["text"], p["answer"]) for p in output["results"][0]["part_results"]]
+    assert parts == [("1.1", "part left", "best part left"), ("1.2", "part right", "part right")]
+    assert output["answer"] == "part right"  # the last part's
     assert (len(made.calls("m1")), len(made.calls("m2"))) == (3, 1)
 
 

@@ -7,7 +7,11 @@ import pytest
 from langchain_r2.edges import (
     RECORD_CONFIDENCE,
     RECORD_TRIES,
+    allocated,
+    approved,
+    asks_upward,
     assess,
+    climbs,
     downward_reason,
     reconsider,
     record_says_cheaper,
@@ -150,3 +154,29 @@ def test_assess(changes: dict[str, Any], expected: str) -> None:
 )
 def test_replanned(changes: dict[str, Any], expected: str) -> None:
     assert replanned(state(**{"verdict": NO, **changes})) == expected
+
+
+@pytest.mark.parametrize(
+    ("approval", "after_allocate", "after_approve"),
+    [
+        ("not_asked", "execute", "execute"),
+        ("asked", "approve", "execute"),
+        ("approved", "execute", "execute"),
+        ("edited", "execute", "execute"),
+        ("rejected", "execute", "reject"),
+    ],
+)
+def test_whether_a_plan_is_shown_and_executed(approval: str, after_allocate: str, after_approve: str) -> None:
+    run: Any = {"approval": approval}
+    assert (allocated(run), approved(run)) == (after_allocate, after_approve)
+
+
+def test_whether_a_step_up_is_asked_about_and_made() -> None:
+    assert not asks_upward(state(stronger_usd=INFINITE))
+    assert [asks_upward(state(ask_above_usd=0.5, stronger_usd=usd)) for usd in (0.5, 0.51, INFINITE)] == [
+        False,
+        True,
+        True,
+    ]
+    assert climbs(state(verdict=None)) == "execute_subtask"
+    assert climbs(state(verdict=verdict("not_approved"))) == "__end__"
