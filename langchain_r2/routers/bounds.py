@@ -17,6 +17,8 @@ BYTES_PER_TOKEN = 8
 """Longest text that a token of a reply is taken for, in bytes, where the reply is put into another prompt."""
 _SCHEMA_TOKENS = 2048
 """Bound on the JSON schema of a reply with structured output, without what it has per subtask."""
+_TOKENS_PER_TOOL_CALL = 4
+"""Shortest call of a tool that a model writes."""
 _TOKENS_PER_SUBTASK = 64
 """Bound on what an allocator's prompt and schema have per subtask beside its text."""
 
@@ -71,14 +73,30 @@ def executed_worst_usd(
         pool: Has the verifier.
         max_tries: How often a call is sent while its error may pass; what came broken may have been billed.
     """
+    if spec.tools:  # every round reads all that was said in it
+        tokens = max(tokens, spec.context_tokens)
     once = _once(spec, tokens)
+    rounds = _rounds(spec, once)
     if spec.prompt_style != "plain" and confidence.asks == "agreement":
         once = None if once is None else once * (1 + confidence.samples)
     elif spec.prompt_style != "plain" and confidence.asks == "verifier":
         verifier = pool[confidence.verifier or ""]
         read = worst_input_tokens(instruct.verify("", "")) + tokens + spec.max_output_tokens * BYTES_PER_TOKEN
         once = add_costs(once, _once(verifier, read))
-    return None if once is None else once * max_tries
+    total = add_costs(once, rounds)
+    return None if total is None else total * max_tries
+
+
+def _rounds(spec: ModelSpec, once: float | None) -> float | None:
+    """What the rounds of a model with tools cost at most, before it answers: a reply may call many tools."""
+    if not spec.tools:
+        return 0.0
+    costs = [_once(tool, spec.max_output_tokens * BYTES_PER_TOKEN) for tool in spec.tools]
+    known = [cost for cost in costs if cost is not None]
+    if once is None or len(known) < len(costs):
+        return None
+    most_calls = spec.max_output_tokens // _TOKENS_PER_TOOL_CALL + 1
+    return spec.max_tool_rounds * (once + most_calls * max(known))
 
 
 def _once(spec: ModelSpec, tokens: int) -> float | None:

@@ -100,6 +100,10 @@ class EmbeddingAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
             row["wall_s"] = time.monotonic() - started
         return self._decided(value, [list(map(float, p)) for p in self.head.of_vectors(vectors)], [row])
 
+    def worst_usd(self, tokens: int, subtasks: int) -> float | None:
+        """What it costs at most; see :func:`~langchain_r2.routers.bounds.router_worst_usd`."""
+        return 0.0 if self.embeddings is None else self.price.cost_usd(tokens * subtasks, 0)
+
     def _decided(
         self, value: AllocatorInput, probabilities: list[list[float]], attempts: list[Attempt]
     ) -> AllocatorOutput:

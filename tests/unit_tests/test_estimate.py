@@ -7,17 +7,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_r2 import FREE, ModelPool, ModelSpec, Price, R2Context, create_r2_graph, resume
 from langchain_r2.confidence import Confidence
 from langchain_r2.embedded import embedded_router
 from langchain_r2.estimate import Estimator, max_cost
+from langchain_r2.executors import per_call, tool_executor
 from langchain_r2.ledger import bill
 from langchain_r2.parsing import parse_plan
 from langchain_r2.routers.base import AllocatorOutput, uniform_allocation
 from langchain_r2.routers.baselines import FixedAllocator, NoDecomposer, RandomAllocator, cheapest
-from langchain_r2.routers.bounds import most_subtasks, router_worst_usd
+from langchain_r2.routers.bounds import executed_worst_usd, most_subtasks, router_worst_usd
 from langchain_r2.routers.calibrated import CalibratedAllocator
 from langchain_r2.routers.pinned import PinnedAllocator
 from langchain_r2.routers.prompted import PromptedAllocator, PromptedDecomposer
@@ -98,6 +100,34 @@ def test_an_unknown_price_makes_an_unknown_cost_and_a_budget_bounds_it() -> None
     assert estimate(pool)["expected_usd"] is not None
     assert estimate(pool, left_usd=0.5)["worst_usd"] == 0.5
     assert estimate(pool, limits=R2Context(reallocate_upward=False))["worst_usd"] is not None
+
+
+def test_the_rounds_of_a_model_with_tools_are_in_its_worst_case() -> None:
+    @tool
+    def look(text: str) -> str:
+        """Look something up."""
+        return text
+
+    def most(price: Price, rounds: int) -> float | None:
+        found = tool_executor(look, price=price)
+        model = ScriptedChatModel(script="x")
+        capable = frozenset({"tools"})
+        spec = ModelSpec(
+            name="m1",
+            model=model,
+            price=Price(input=1.0, output=1.0),
+            tools=(found,),
+            max_tool_rounds=rounds,
+            capabilities=capable,
+        )
+        return executed_worst_usd(spec, 10, Confidence(), ModelPool([spec]), 1)
+
+    free, priced = most(FREE, 2), most(per_call(0.01), 2)
+    assert free is not None
+    assert priced is not None
+    assert free == pytest.approx(3 * (8192 + 1024) / 1e6)
+    assert priced > free + 2 * 0.01
+    assert most(Price(input=None, output=None), 2) is None
 
 
 def test_free_models_cost_nothing() -> None:
