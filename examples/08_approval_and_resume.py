@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from langchain_r2 import R2Context, create_r2_graph, resume
@@ -12,7 +13,7 @@ from langchain_r2.rerouting import rerouted
 from langchain_r2.resuming import waiting
 
 QUERY = "tom fills 33 boxes with 50 cards each and loses 20 . how many cards is that for tom ?"
-THREAD = {"configurable": {"thread_id": "question-1"}}
+THREAD: RunnableConfig = {"configurable": {"thread_id": "question-1"}}
 LIMITS = R2Context(approve_plan=True, approve_upward_usd=0.00003, budget_usd=0.01)
 
 
@@ -29,12 +30,12 @@ def go_on(file: str) -> None:
         graph = create_r2_graph(**embedded_router(), checkpointer=saver)
         while questions := waiting(graph, "question-1"):
             for _, asked in questions:
-                cost = " - ".join(usd(value) for value in asked["estimate"].values())
+                least, expected, worst = (usd(asked["estimate"][k]) for k in ("min_usd", "expected_usd", "worst_usd"))
                 if asked["kind"] == "plan":
                     print("plan:", [s["text"] for s in asked["plan"]["subtasks"]], asked["allocation"]["models"])
                 else:
                     print(f"step up: subtask {asked['subtask_id']}, {asked['model']} -> {asked['to']}")
-                print(f"  costs {cost} USD (least - expected - at worst)")
+                print(f"  costs {least} - {expected} expected - {worst} USD at worst")
             state = resume(graph, "question-1", decisions="approve")
         print("answer:", state["answer"], "for", usd(bill(state["attempts"]).cost_usd), "USD")
 

@@ -63,8 +63,16 @@ def test_a_text_of_a_model_cannot_steer_the_terminal(
 
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     costs = {"min_usd": None, "expected_usd": None, "worst_usd": None}
-    asked: Any = {"problem": None, "subtask_id": "1", "text": "\x1b[2J", "model": "a", "to": "b", "reason": "refused"}
-    assert ask_up({**asked, "answer": None, "confidence": None, "estimate": costs}) == {"action": "approve"}
+    asked: dict[str, Any] = {
+        "problem": None,
+        "subtask_id": "1",
+        "text": "\x1b[2J",
+        "model": "a",
+        "to": "b",
+        "reason": "refused",
+    }
+    request: Any = {**asked, "answer": None, "confidence": None, "estimate": costs}
+    assert ask_up(request) == {"action": "approve"}
     shown = capsys.readouterr().err
     assert "\x1b[2J" not in shown
     assert "unknown USD at worst" in shown

@@ -12,6 +12,7 @@ from langchain_r2.errors import BadValueError
 from langchain_r2.graph import create_r2_graph
 from langchain_r2.ledger import bill
 from langchain_r2.routers.baselines import NoDecomposer
+from langchain_r2.routers.bounds import router_worst_usd
 from langchain_r2.routers.embedding import EmbeddingAllocator
 from langchain_r2.routers.success import SuccessHead, cheapest_within
 from langchain_r2.routers.tfidf import Tfidf
@@ -181,3 +182,9 @@ def test_lines_and_signs_are_terms() -> None:
 
 def test_of_equal_models_the_cheapest_is_taken() -> None:
     assert [cheapest_within([0.5, 0.5, 0.6], s) for s in (0.0, 0.05, 0.1001)] == [2, 2, 0]
+
+
+def test_what_it_costs_at_most_is_known_before() -> None:
+    assert router_worst_usd(EmbeddingAllocator(POOL, tfidf_head()), 100, 3) == 0.0
+    metered = EmbeddingAllocator(POOL, vector_head(), embeddings=LengthEmbeddings(), usd_per_million_tokens=2.0)
+    assert router_worst_usd(metered, 100, 3) == pytest.approx(600e-6)
