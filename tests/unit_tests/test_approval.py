@@ -186,6 +186,7 @@ def test_a_resumed_run_keeps_the_limits_that_it_began_with(make: Any) -> None:
 def test_parallel_subtasks_ask_at_once_and_nothing_is_paid_twice(make: Any, execution: str) -> None:
     made = make(unsure, named, plan=PARALLEL, checkpointer=InMemorySaver(), execution=execution)
     requests = asked(made.graph.invoke({"query": "q"}, THREAD, context=ASK_UP))
+    requests.sort(key=lambda request: request["subtask_id"])  # they come in the order in which they stop
     assert [(r["kind"], r["subtask_id"], r["model"], r["to"], r["reason"]) for r in requests] == [
         ("upward", "1", "m1", "m2", "low_confidence"),
         ("upward", "2", "m1", "m2", "low_confidence"),
@@ -195,7 +196,8 @@ def test_parallel_subtasks_ask_at_once_and_nothing_is_paid_twice(make: Any, exec
         ("two?", pytest.approx(0.2)),
     ]
     assert all(r["estimate"]["min_usd"] < r["estimate"]["expected_usd"] < r["estimate"]["worst_usd"] for r in requests)
-    one, two = waiting(made.graph, "1")
+    by_subtask: dict[str, Any] = {w.request["subtask_id"]: w for w in waiting(made.graph, "1")}  # type: ignore[typeddict-item]
+    one, two = by_subtask["1"], by_subtask["2"]
 
     # One answer at a time: the other question stays.
     still = asked(resume(made.graph, "1", decisions={two.id: "reject"}))
