@@ -41,7 +41,13 @@ async def label_problem(
         {**{k: plan[k] for k in _KEPT}, "style": style_of(plan, tried), "label": label_data(label, runner.pool)}
         for plan, label in zip(tried, labels, strict=True)
     ]
-    return {"query": item.query, "answer": item.answer, "split": item.split, "plans": marked(plans)}
+    return {
+        "query": item.query,
+        "answer": item.answer,
+        "split": item.split,
+        "plans": marked(plans),
+        "replans": row["replans"],
+    }
 
 
 _KEPT = ("source", "reply", "subtasks", "parse", "terms", "J", "router_usd")

@@ -37,6 +37,16 @@ class Drawn(NamedTuple):
     """How often it was drawn."""
 
 
+class Replan(NamedTuple):
+    """What the decomposer made of one subtask."""
+
+    text: str
+    """The subtask, with its references filled in."""
+    parts: list[str]
+    whole: bool
+    """Whether it left it as it is."""
+
+
 class Terms(NamedTuple):
     """The raw terms of ``J``."""
 
@@ -61,12 +71,22 @@ class Sampler:
         """All plans of a problem, best first, as JSON data."""
         drawn = await self._drawn(item)
         runs = await self._run(item, drawn)
+        replans: list[Replan] = []
         if self.settings.finer:
-            finer = await self._finer(drawn, runs)
-            runs += await self._run(item, finer)
-            drawn += finer
+            finer, replans = await self._finer(drawn, runs)
+            refined = await self._run(item, finer)
+            verified = any(run.status == "right" for run in refined)
+            # One subtask stays as it is: nothing has to be verified. Parts: a plan that has them was right.
+            replans = [replan for replan in replans if verified or replan.whole]
+            runs, drawn = runs + refined, drawn + finer
         rows = [await self._row(plan, run) for plan, run in zip(drawn, runs, strict=True)]
-        return {"query": item.query, "answer": item.answer, "split": item.split, "plans": ranked(rows, self.settings)}
+        return {
+            "query": item.query,
+            "answer": item.answer,
+            "split": item.split,
+            "plans": ranked(rows, self.settings),
+            "replans": [replan._asdict() for replan in replans],
+        }
 
     async def _drawn(self, item: TrainItem) -> list[Drawn]:
         replies = await asyncio.gather(*(self.ask(item.query, number) for number in range(self.settings.samples)))
@@ -105,24 +125,27 @@ class Sampler:
             requests.append(PlanRequest(item=item, plan=plan.reply, allocation=models))
         return await self.runner.arun_all(requests)
 
-    async def _finer(self, drawn: Sequence[Drawn], runs: Sequence[PlanRun]) -> list[Drawn]:
-        """Finer versions of the first right plan of several subtasks, or else of the first right one."""
+    async def _finer(self, drawn: Sequence[Drawn], runs: Sequence[PlanRun]) -> tuple[list[Drawn], list["Replan"]]:
+        """Finer versions of the first right plan that decomposes, and what the decomposer said of its subtasks."""
         right = [run for run in runs if run.status == "right" and not _whole(run.plan)]
         if not right:
-            return []
+            return [], []
         base = right[0]
         asked = [result["text"] for result in base.results]
         replies = await asyncio.gather(*(self.ask(text, 0) for text in asked))
         parts: dict[str, list[Subtask]] = {}
+        replans: list[Replan] = []
         for result, reply in zip(base.results, replies, strict=True):
             parsed = parse_plan(reply.text, max_subtasks=self.runner.max_subtasks) if reply else None
-            if parsed and not parsed.problem and len(parsed.subtasks) > 1:
-                parts[result["id"]] = parsed.subtasks
+            if parsed and not parsed.problem:
+                replans.append(Replan(result["text"], renumbered(parsed.subtasks), whole=len(parsed.subtasks) == 1))
+                if len(parsed.subtasks) > 1:
+                    parts[result["id"]] = parsed.subtasks
         answers = {result["id"]: result["answer"] for result in base.results}
         texts = finer_texts(base.plan, parts, answers, most=self.settings.finer)
         written = [plan.reply for plan in drawn if plan.source == "sample"]
         made = unique([*drawn, *(Drawn("finer", as_written(t, written)) for t in texts)], self.runner.max_subtasks)
-        return [plan for plan in made if plan.source == "finer"]
+        return [plan for plan in made if plan.source == "finer"], replans
 
     async def _row(self, plan: Drawn, run: PlanRun) -> dict[str, Any]:
         coherence = await mean_coherence(run.plan, self.coherence) if run.plan else 0.0

@@ -111,15 +111,15 @@ class SftSettings:
     """How an adapter is fitted (METHOD 4.1)."""
 
     base: str
-    """Folder or Hugging Face id of any causal language model."""
+    """Folder or Hugging Face id of any causal language model; ``embedded``: the embedded router's own for the role."""
     tokenizer: str | None = None
     """Where its tokenizer is, if not with it."""
+    adapter: str | None = None
+    """Adapter to go on from; None: a new one."""
     prompt_style: Literal["bare", "instruct"] = "bare"
-    styles: tuple[str, ...] = ("direct", "coarse", "fine")
-    """Which verified plans the decomposer learns."""
+    styles: tuple[str, ...] = ("direct", "coarse", "fine", "replan")
+    """Which verified plans the decomposer learns; ``replan``: those of single subtasks."""
     rank: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
     learning_rate: float = 2e-3
     epochs: float = 3.0
     max_steps: int = -1
@@ -133,6 +133,7 @@ class SftSettings:
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     shuffle_aliases: bool = True
     """Whether the allocator sees models under names and in an order that change from problem to problem."""
+    gradient_checkpointing: bool = False
     seed: int = 0
 
 

@@ -154,7 +154,7 @@ def _row(status: str = "right") -> dict[str, Any]:
         "router_usd": 7e-6,
         "confidences": {"1": 1.0, "2": 1.0},
     }
-    return {"id": ITEM.id, "query": ITEM.query, "answer": ITEM.answer, "split": "train", "plans": [plan]}
+    return {"id": ITEM.id, "query": ITEM.query, "answer": ITEM.answer, "split": "train", "plans": [plan], "replans": []}
 
 
 def test_labels_of_a_problem_and_their_report() -> None:

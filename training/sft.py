@@ -1,0 +1,233 @@
+"""Fits a LoRA adapter of a role to verified texts, with TRL's SFTTrainer.
+
+Texts are encoded here, not by TRL: the prompt's ids are those that ``LocalChatModel`` sends, and the reply ends with
+the token that it stops at. Only the reply is learned.
+"""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_r2.embedded.bundle import HOME
+from langchain_r2.errors import BadValueError, MissingExtraError
+from langchain_r2.pool_file import EMBEDDED
+from training.settings import SftSettings
+from training.sft_data import Role, Text
+
+REPORT: Final = "sft.json"
+"""Beside the adapter: what it was fitted to, and how that went."""
+_STARTED: Final = "started.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SftReport:
+    """What a fit took and gave."""
+
+    role: str
+    base: str
+    texts: int
+    by_style: dict[str, int]
+    too_long: int
+    """Texts left out because they are longer than ``max_length``."""
+    tokens: int
+    steps: int
+    seconds: float
+    loss: float
+    """Mean of the last tenth of the steps."""
+    provenance: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+def fit_adapter(
+    role: Role,
+    texts: Sequence[Text],
+    settings: SftSettings,
+    out: Path,
+    provenance: Mapping[str, Any],
+    *,
+    on_step: Callable[[int], None] | None = None,
+) -> SftReport:
+    """Fit an adapter; started again with the same texts and settings it goes on from its last checkpoint.
+
+    Args:
+        role: Who learns.
+        texts: What it learns.
+        settings: Base and schedule.
+        out: Folder of the adapter, with tokenizer, ``sft.json`` and ``checkpoints``.
+        provenance: Of the texts.
+        on_step: Told the number of every step that was done.
+
+    Raises:
+        BadValueError: There is no such base, it has no chat template, no text is short enough, or the folder holds
+            something fitted otherwise.
+        MissingExtraError: TRL is not installed.
+    """
+    try:
+        import torch
+        from transformers.trainer_utils import get_last_checkpoint
+        from trl.trainer.sft_trainer import SFTTrainer
+    except ImportError as error:
+        raise MissingExtraError("training", "train") from error
+    known = _begun(out, {"role": role, "settings": asdict(settings), **provenance})
+    if known is not None:
+        return known
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)  # two of these run side by side; the embedded models are too small for more
+    model, tokenizer = load_base(role, settings)
+    rows = [row for text in texts if (row := encoded(tokenizer, text, settings.max_length))]
+    if not rows:
+        raise BadValueError("max_length", settings.max_length, "tokens of at least one text", "All are longer.")
+    trainer: Any = SFTTrainer(
+        model=model,
+        args=_config(settings, out),
+        train_dataset=_dataset(rows),
+        processing_class=tokenizer,
+        callbacks=[_watcher(on_step)] if on_step else None,
+    )
+    checkpoints = out / "checkpoints"
+    last: Any = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None  # type: ignore[no-untyped-call]
+    ended = trainer.train(resume_from_checkpoint=last)
+    save_adapter(trainer.model, tokenizer, out, settings)
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    tail = losses[-max(1, len(losses) // 10) :]
+    report = SftReport(
+        role=role,
+        base=settings.base,
+        texts=len(rows),
+        by_style=dict(Counter(text.style for text in texts)),
+        too_long=len(texts) - len(rows),
+        tokens=int(trainer.state.num_input_tokens_seen),
+        steps=int(trainer.state.global_step),
+        seconds=float(ended.metrics["train_runtime"]),
+        loss=sum(tail) / len(tail) if tail else float(ended.training_loss),
+        provenance=provenance,
+        settings=asdict(settings),
+    )
+    (out / REPORT).write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+    return report
+
+
+def load_base(role: Role, settings: SftSettings) -> tuple[Any, Any]:
+    """The base with its adapter, ready to learn, and the tokenizer.
+
+    Raises:
+        BadValueError: There is no such base or adapter, or the tokenizer has no chat template.
+    """
+    import torch
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base, place = base_paths(role, settings)
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(place)
+        if tokenizer.chat_template is None:
+            hint = "Take an instruct model, or name another tokenizer in `tokenizer`: the router is asked in chats."
+            raise BadValueError("base", base, "a model whose tokenizer has a chat template", hint)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            base, dtype=getattr(torch, settings.dtype), use_safetensors=True
+        )
+        if settings.adapter:
+            return PeftModel.from_pretrained(loaded, settings.adapter, is_trainable=True), tokenizer
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, BadValueError):
+            raise
+        hint = f"Give a folder with config.json and model.safetensors, or an id that can be downloaded. ({error})"
+        raise BadValueError("base or adapter", (base, settings.adapter), hint=hint) from error
+    torch.manual_seed(settings.seed)
+    wanted = LoraConfig(
+        r=settings.rank, lora_alpha=2 * settings.rank, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return get_peft_model(loaded, wanted), tokenizer
+
+
+def base_paths(role: Role, settings: SftSettings) -> tuple[str, str]:
+    """Where base and tokenizer are."""
+    if settings.base == EMBEDDED:
+        return str(HOME / "router" / f"{role}_base"), settings.tokenizer or str(HOME / "tokenizer")
+    return settings.base, settings.tokenizer or settings.base
+
+
+def encoded(tokenizer: Any, text: Text, max_length: int) -> dict[str, list[int]] | None:  # noqa: ANN401 - transformers'
+    """A text as ids and labels; None where it is too long."""
+    roles = {"human": "user", "ai": "assistant", "system": "system"}
+    chat = [{"role": roles[m.type], "content": str(m.text)} for m in text.messages]
+    prompt: list[int] = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+    reply = [*tokenizer(text.reply, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    if len(prompt) + len(reply) > max_length:
+        return None
+    return {"input_ids": prompt + reply, "labels": [-100] * len(prompt) + reply}
+
+
+def save_adapter(model: Any, tokenizer: Any, out: Path, settings: SftSettings) -> None:  # noqa: ANN401 - peft's, transformers'
+    """Write adapter and tokenizer, with nothing of this machine in them."""
+    model.save_pretrained(str(out))
+    tokenizer.save_pretrained(str(out))
+    config = out / "adapter_config.json"
+    stated = json.loads(config.read_text(encoding="utf-8"))
+    stated |= {"base_model_name_or_path": settings.base, "inference_mode": True}
+    stated["target_modules"] = sorted(stated["target_modules"])
+    config.write_text(json.dumps(stated, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (out / "README.md").unlink(missing_ok=True)  # peft's names the folder of the base; `export` writes a card
+
+
+def _begun(out: Path, asked: Mapping[str, Any]) -> SftReport | None:
+    """The report of a fit that has ended; None where there is still something to do."""
+    out.mkdir(parents=True, exist_ok=True)
+    asked = json.loads(json.dumps(asked))
+    if (out / _STARTED).exists():
+        if json.loads((out / _STARTED).read_text(encoding="utf-8")) != asked:
+            hint = "Take another --out, or delete it."
+            raise BadValueError("folder to go on with", str(out), "one of a fit with the same settings and texts", hint)
+    else:
+        (out / _STARTED).write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+    if not (out / REPORT).exists():
+        return None
+    return SftReport(**json.loads((out / REPORT).read_text(encoding="utf-8")))
+
+
+def _config(settings: SftSettings, out: Path) -> Any:  # noqa: ANN401 - TRL's
+    import torch
+    from trl.trainer.sft_config import SFTConfig
+
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    return SFTConfig(
+        output_dir=str(out / "checkpoints"),
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=settings.warmup_steps,
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps,
+        max_length=settings.max_length,
+        save_steps=settings.save_steps,
+        save_total_limit=2,
+        logging_steps=10,
+        include_num_input_tokens_seen="all",
+        activation_checkpointing=settings.gradient_checkpointing,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=settings.dtype == "bfloat16",
+        fp16=settings.dtype == "float16",
+        report_to="none",
+        seed=settings.seed,
+    )
+
+
+def _dataset(rows: Sequence[Mapping[str, list[int]]]) -> Any:  # noqa: ANN401 - of datasets
+    from datasets import Dataset
+
+    return Dataset.from_list([dict(row) for row in rows])
+
+
+def _watcher(on_step: Callable[[int], None]) -> Any:  # noqa: ANN401 - transformers'
+    from transformers import TrainerCallback
+
+    class Watcher(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - as called
+            on_step(state.global_step)
+
+    return Watcher()
