@@ -85,7 +85,8 @@ def train_phase(
     until = settings.steps if until_step is None else until_step
     last = last_checkpoint(folder)
     done = int(last.name.removeprefix(_CHECKPOINT)) if last else 0
-    metrics.drop_after(stage, done)
+    if os.environ.get("RANK", "0") == "0":
+        metrics.drop_after(stage, done)
     if last is not None and done >= until:
         return last
     trainer = make_trainer(policy, examples, rollouts, settings, folder)
