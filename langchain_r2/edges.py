@@ -113,6 +113,7 @@ class Edge(RunnableLambda[Any, Any]):
 
 
 def _watched(config: RunnableConfig | None) -> bool:
-    """Whether somebody listens to the run."""
+    """Whether somebody listens to the steps of the run."""
     callbacks = (config or {}).get("callbacks")
-    return bool(callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks)
+    handlers = callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks or ()
+    return any(not handler.ignore_chain for handler in handlers)

@@ -22,10 +22,11 @@ _NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _PATTERNS: Final = (
-    (re.compile(r"(?<=://)[^/\s@]{1,500}@"), HIDDEN + "@"),  # a password in an address
-    (re.compile(r"\b(bearer\s+)(?!\[hidden\])[^\s\"',;)}\]]{4,}", re.IGNORECASE), r"\1" + HIDDEN),
-    (re.compile(r"\b(?:sk|pk|rk)-[\w-]{8,}"), HIDDEN),
+    (("://",), re.compile(r"(?<=://)[^/\s@]{1,500}@"), HIDDEN + "@"),  # a password in an address
+    (("bearer",), re.compile(r"\b(bearer\s+)(?!\[hidden\])[^\s\"',;)}\]]{4,}", re.IGNORECASE), r"\1" + HIDDEN),
+    (("sk-", "pk-", "rk-"), re.compile(r"\b(?:sk|pk|rk)-[\w-]{8,}"), HIDDEN),
     (
+        ("key", "token"),
         re.compile(
             r"(?i)((?:api|access)[_-]?(?:key|token)[\"']?\s{0,3}[=:]\s{0,3}[\"']?)(?!\[hidden\])[^\s\"',;&)}\]]{4,}"
         ),
@@ -54,8 +55,10 @@ def secrets_of(model: object, variable: str | None = None) -> tuple[str, ...]:
 def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
     """A text without keys: those given, those in environment variables named as keys are, and what looks like one."""
     text = without(text, [*secrets, *(value for name, value in os.environ.items() if _holds_a_key(name))])
-    for pattern, instead in _PATTERNS:
-        text = pattern.sub(instead, text)
+    lower = text.lower()
+    for parts, pattern, instead in _PATTERNS:
+        if any(part in lower for part in parts):  # found much faster than the pattern
+            text = pattern.sub(instead, text)
     return text
 
 

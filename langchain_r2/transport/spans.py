@@ -43,9 +43,9 @@ def annotate(config: RunnableConfig | None, facts: Mapping[str, Any], *, whole: 
 
 
 def watched(config: RunnableConfig, cost_of: CostOf, secrets: Sequence[str]) -> RunnableConfig:
-    """A model call's config under which tracers learn the cost and no key; as it is where nobody listens."""
+    """A model call's config under which tracers learn the cost and no key; as it is where nobody waits for its end."""
     handlers = handlers_of(config)
-    if not handlers:
+    if all(handler.ignore_llm for handler in handlers):
         return config
     first = CallNotes(handlers, cost_of, secrets)
     callbacks = config.get("callbacks")

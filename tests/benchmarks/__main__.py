@@ -22,6 +22,7 @@ NAMES = (
     "embedded_batch",
     "event_loop",
     "ledger_cost",
+    "recording_cost",
     "batch_scale",
 )
 
