@@ -40,3 +40,19 @@ def test_evaluate_compares_on_own_questions() -> None:
     out = run("09_evaluate.py")
     assert "fixed r2-max" in out
     assert out.splitlines()[-1] == "r2: 4 of 4 right"
+
+
+@pytest.mark.slow
+def test_training_a_decomposer_and_using_it() -> None:
+    pytest.importorskip("trl")
+    lines = run("10_train_tiny.py").splitlines()
+    assert lines[:3] == ["training sample: done", "training label: done", "training sft: done"]
+    assert lines[-1] == "answer: 408, planned by mine"
+
+
+def test_training_says_what_it_needs() -> None:
+    hidden = "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n, *a: None if n == 'trl' else f(n, *a)"
+    code = f"{hidden}\nimport runpy; runpy.run_path('examples/10_train_tiny.py', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Skipped: ")
+    assert ".[train]" in done.stdout
