@@ -1,13 +1,20 @@
 """The command that evaluates: its options."""
 
+import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from langchain_r2.errors import BadValueError
+
+if TYPE_CHECKING:
+    from langchain_r2.evals.benchmarks import Selection
+    from langchain_r2.evals.estimate import Estimate
+    from langchain_r2.pool import ModelPool
 
 
 def evaluate_command(  # noqa: PLR0913 - its options
@@ -31,7 +38,13 @@ def evaluate_command(  # noqa: PLR0913 - its options
     limit: Annotated[int, typer.Option(min=1, help="How many items.")] = 200,
     seed: Annotated[int, typer.Option(help="Which items.")] = 0,
     first: Annotated[bool, typer.Option("--first", help="The first items of the data, none drawn.")] = False,
-    methods: Annotated[str, typer.Option(help="Methods to compare, with commas between.")] = "r2,direct,cot,fixed",
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Methods to compare, with commas between: r2, ablations, direct, cot, fixed, random, tot, best-fixed, "
+            "datashunt, query-router, frugalgpt, automix, dot, oracle; baselines, all."
+        ),
+    ] = "r2,direct,cot,fixed",
     out: Annotated[
         Path, typer.Option(help="Folder for records and tables; with several splits, one folder for each in it.")
     ] = Path("eval-results"),
@@ -39,13 +52,29 @@ def evaluate_command(  # noqa: PLR0913 - its options
         str, typer.Option(help='"embedded", "paper", or a pool file (TOML).', metavar="embedded|paper|FILE")
     ] = "embedded",
     concurrency: Annotated[int, typer.Option(min=1, help="Most items under way at once.")] = 64,
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            help="What baselines are tuned on: a split of the benchmark, or a file. Default: its split validation.",
+            metavar="SPLIT|FILE",
+        ),
+    ] = None,
+    validation_limit: Annotated[int, typer.Option(min=1, help="How many validation items.")] = 100,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="Most USD to spend on calls; it stops before it would pass them.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask after the estimate.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Replace the records of --out. Without it, a run goes on.")
+    ] = False,
 ) -> None:
     """Compare methods on a benchmark, or on your own questions: accuracy and cost, with error bars."""
     from langchain_r2.calibrate.named import named_router  # noqa: PLC0415 - so that `--help` is quick
     from langchain_r2.cli_view import note  # noqa: PLC0415
     from langchain_r2.evals.benchmarks import load_items  # noqa: PLC0415
+    from langchain_r2.evals.folder import CALLS  # noqa: PLC0415
     from langchain_r2.evals.grading import Tools  # noqa: PLC0415
-    from langchain_r2.evals.run import evaluate  # noqa: PLC0415
+    from langchain_r2.evals.run import Limits, evaluate  # noqa: PLC0415
 
     splits = [None] if split is None else listed("split", split, "test,wordings")
     groups = listed("methods", methods, "r2,direct")
@@ -54,20 +83,77 @@ def evaluate_command(  # noqa: PLR0913 - its options
         load_items(benchmark, split=name, limit=limit, seed=seed, data=data, grader=grader, first=first)
         for name in splits
     ]
+    tuning = validation_items(
+        benchmark, validation, limit=validation_limit, seed=seed, data=data, grader=grader, needed=groups
+    )
     router = named_router(pool, check=True, note=note)
     judging = router["pool"][judge] if judge else None
+    confirm = None if yes or budget is not None or in_process(router["pool"]) else asked
+    whole = True
     for selection in chosen:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The allocator's thresholds")  # the note says it
-            evaluate(
+            whole &= evaluate(
                 selection,
                 router=router,
                 methods=groups,
                 out=out / str(selection.facts["split"]) if len(splits) > 1 else out,
-                concurrency=concurrency,
+                validation=tuning,
+                limits=Limits(concurrency=concurrency, budget_usd=budget, confirm=confirm),
                 console=Console(),
                 tools=Tools(judge=judging, transport=router.get("transport")),
+                cache=out / CALLS,
+                restart=restart,
             )
+    if not whole:
+        raise typer.Exit(1)
+
+
+def validation_items(
+    benchmark: str,
+    named: str | None,
+    *,
+    limit: int,
+    seed: int,
+    data: str | None,
+    grader: str | None,
+    needed: Sequence[str],
+) -> "Selection | None":
+    """What baselines are tuned on: what was named, else the benchmark's split ``validation``, if it has one."""
+    from langchain_r2.evals.benchmarks import BENCHMARKS, load_items  # noqa: PLC0415 - so that `--help` is quick
+    from langchain_r2.evals.methods import BASELINES, groups_of  # noqa: PLC0415
+
+    if not set(groups_of(needed)) & set(BASELINES):
+        return None
+    if named is not None and Path(named).is_file():
+        known = benchmark in BENCHMARKS
+        return load_items(
+            benchmark if known else named, data=named if known else None, limit=limit, seed=seed, grader=grader
+        )
+    if named is not None:
+        return load_items(benchmark, split=named, data=data, limit=limit, seed=seed, grader=grader)
+    if benchmark in BENCHMARKS and "validation" in BENCHMARKS[benchmark].splits and data is None:
+        return load_items(benchmark, split="validation", limit=limit, seed=seed, grader=grader)
+    return None
+
+
+def in_process(pool: "ModelPool") -> bool:
+    """Whether all models run in this process: their prices are on paper, and nobody has to be asked."""
+    from langchain_r2.in_process import InProcessChatModel  # noqa: PLC0415 - so that `--help` is quick
+
+    return all(isinstance(spec.model, InProcessChatModel) for spec in (*pool.models, *pool.executors))
+
+
+def asked(estimate: "Estimate") -> bool:
+    """Ask in the terminal whether to go on; where nobody can answer, say how to.
+
+    Raises:
+        BadValueError: Standard input is no terminal.
+    """
+    del estimate  # it was shown
+    if not sys.stdin.isatty():
+        raise BadValueError("answer to the estimate", None, "--budget USD, or --yes", "Nobody can be asked here.")
+    return typer.confirm("Go on?")
 
 
 def listed(option: str, text: str, example: str) -> list[str]:

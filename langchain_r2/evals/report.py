@@ -1,6 +1,5 @@
 """The table of an evaluation, computed from its records."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from langchain_r2.evals.folder import iter_rows, read_facts
 from langchain_r2.evals.metrics import Estimate, cost_ratio, mean_score, paired_difference
 from langchain_r2.evals.reading import HUB
 from langchain_r2.types import ROUTER_ROLES
@@ -21,13 +21,14 @@ ABLATIONS: Final = {"upward": "r2 no upward", "downward": "r2 no downward", "rep
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, Rows]]:
     """The facts of an evaluation, and its records by method, in the order of the items."""
-    facts = json.loads((folder / "pool.json").read_text())
-    by_method: dict[str, Rows] = {name: [] for name in facts["methods"]}
-    with (folder / "records.jsonl").open(encoding="utf-8") as file:
-        for line in file:
-            row = json.loads(line)
-            by_method[row["method"]].append(row)
-    return facts, {name: rows for name, rows in by_method.items() if rows}
+    facts = read_facts(folder)
+    place = {id_: number for number, id_ in enumerate(facts.get("ids", []))}
+    found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in facts["methods"]}
+    for row in iter_rows(folder):
+        found.setdefault(row["method"], {}).setdefault(row["id"], row)
+    return facts, {
+        name: sorted(rows.values(), key=lambda row: place.get(row["id"], 0)) for name, rows in found.items() if rows
+    }
 
 
 def render(folder: Path, console: Console) -> None:
@@ -49,7 +50,7 @@ def render(folder: Path, console: Console) -> None:
     for row in cells:
         table.add_row(*row)
     console.print(table)
-    lines = _grading(by_method)
+    lines = [*_left_out(facts), *_grading(by_method)]
     lines += [*reallocations(by_method), *verdicts(by_method, reference)] if "r2" in by_method else []
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -108,6 +109,12 @@ def _title(facts: dict[str, Any]) -> str:
     return f"{facts['benchmark']}, {where}, {count} items, {drawn}{grader}; 95 % intervals"
 
 
+def _left_out(facts: dict[str, Any]) -> list[str]:
+    """What is not in the table, or not whole."""
+    lines = [f"{name}: not applicable: {why}" for name, why in facts.get("not_applicable", {}).items()]
+    return lines + [f"{name}: {count} items missing" for name, count in facts.get("missing", {}).items()]
+
+
 def _optional(by_method: dict[str, Rows]) -> dict[str, Callable[[Rows], str]]:
     """Columns that only some evaluations need: further measures, and what could not be graded."""
     rows = [row for rows in by_method.values() for row in rows]
@@ -161,7 +168,8 @@ def _scores(rows: Rows) -> list[float | None]:
 
 def _paired(rows: Rows, others: Rows) -> tuple[list[float], list[float]]:
     """Scores of the items that could be graded in both."""
-    pairs = zip(_scores(rows), _scores(others), strict=True)
+    other = {row["id"]: row["grade"]["score"] for row in others}
+    pairs = [(row["grade"]["score"], other.get(row["id"])) for row in rows]
     known = [(a, b) for a, b in pairs if a is not None and b is not None]
     return [a for a, _ in known], [b for _, b in known]
 
@@ -190,8 +198,9 @@ def _total(rows: Rows) -> float | None:
 
 def _cost_ratio(rows: Rows, others: Rows, form: str) -> str:
     """Ratio of total costs with its interval; without it where the other cost nothing in some queries."""
-    own, other = _costs(rows), _costs(others)
-    if own is None or other is None:
+    ids = {row["id"] for row in rows} & {row["id"] for row in others}
+    own, other = (_costs([row for row in part if row["id"] in ids]) for part in (rows, others))
+    if own is None or other is None or not ids:
         return "unknown"
     return _interval(cost_ratio(own, other), form) if all(other) else "no ratio"
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from langchain_r2.evals.benchmarks import Selection
+from langchain_r2.evals.run import Limits
 from tests.unit_tests.cli.console import FILE_POOL, run
 
 
@@ -13,9 +14,12 @@ class TestEval:
     @pytest.fixture
     def got(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Selection, dict[str, Any]]]:
         calls: list[tuple[Selection, dict[str, Any]]] = []
-        monkeypatch.setattr(
-            "langchain_r2.evals.run.evaluate", lambda chosen, **options: calls.append((chosen, options))
-        )
+
+        def evaluate(chosen: Selection, **options: Any) -> bool:
+            calls.append((chosen, options))
+            return True
+
+        monkeypatch.setattr("langchain_r2.evals.run.evaluate", evaluate)
         return calls
 
     def test_forwards(self, got: list[tuple[Selection, dict[str, Any]]], tmp_path: Path) -> None:
@@ -28,7 +32,11 @@ class TestEval:
         assert forwarded.pop("console")
         assert forwarded.pop("router")["pool"].name == "embedded"
         assert forwarded.pop("tools").judge is None
-        assert forwarded == {"methods": ["r2", "cot"], "out": tmp_path, "concurrency": 3}
+        assert forwarded.pop("limits") == Limits(concurrency=3)  # nobody is asked: all models run in this process
+        assert forwarded == {
+            "methods": ["r2", "cot"], "out": tmp_path, "validation": None, "cache": tmp_path / "calls.sqlite",
+            "restart": False,
+        }  # fmt: skip
 
     def test_own_questions_with_a_pool_file_and_a_judge(
         self, got: list[tuple[Selection, dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -64,6 +72,6 @@ class TestEval:
     def test_wrong_use_runs_nothing(self, monkeypatch: pytest.MonkeyPatch, wrong: list[str], tmp_path: Path) -> None:
         monkeypatch.chdir(tmp_path)
         ran: list[object] = []
-        monkeypatch.setattr("langchain_r2.evals.run._run_method", lambda *a: ran.append(a))
+        monkeypatch.setattr("langchain_r2.evals.runner.Runner.run", lambda *a: ran.append(a))
         assert run("eval", *wrong).exit_code == 2
         assert ran == []

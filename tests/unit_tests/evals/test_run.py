@@ -15,7 +15,7 @@ from langchain_r2.evals.benchmarks import Benchmark, Item, Selection, load_items
 from langchain_r2.evals.grading import Grade, Tools, right, ungradable
 from langchain_r2.evals.methods import Method, Run, methods_for
 from langchain_r2.evals.report import read
-from langchain_r2.evals.run import evaluate
+from langchain_r2.evals.run import Limits, evaluate
 from langchain_r2.model_spec import Price
 from langchain_r2.pool import ModelPool
 from langchain_r2.routers.baselines import FixedAllocator
@@ -48,11 +48,11 @@ def scripted(name: str, right: float, direction: str = "initial") -> Method:
 @pytest.fixture
 def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
     methods = [scripted("r2", 0.9, "upward"), scripted("r2 no upward", 0.6), scripted("cot m2", 1.0)]
-    monkeypatch.setattr(run_module, "methods_for", lambda groups, router: methods)
+    monkeypatch.setattr(run_module, "methods_for", lambda groups, router, grader, seed: methods)
     console = Console(record=True, width=200, file=io.StringIO())
     router = {"pool": scripted_pool("a", "b")}
     chosen = load_items("arithmetic", limit=20)
-    evaluate(chosen, router=router, methods=["r2"], out=tmp_path / "out", concurrency=4, console=console)
+    evaluate(chosen, router=router, methods=["r2"], out=tmp_path / "out", limits=Limits(concurrency=4), console=console)
     return tmp_path / "out", console.export_text()
 
 
@@ -63,7 +63,7 @@ def test_records_have_all_fields_and_the_grade(evaluated: tuple[Path, str]) -> N
     row: dict[str, Any] = by_method["r2"][0]
     expected = {
         "id", "query", "answer", "status", "error", "plan", "attempts", "cost_usd", "cost_by_role", "cost_by_model",
-        "wall_s", "method", "gold", "grade",
+        "wall_s", "method", "gold", "grade", "path_s", "facts",
     }  # fmt: skip
     assert set(row) == expected
     assert [r["id"] for r in by_method["r2"]] == [r["id"] for r in by_method["cot m2"]]
@@ -80,17 +80,18 @@ def test_the_table_follows_from_the_records(evaluated: tuple[Path, str]) -> None
     assert sum(r["grade"]["score"] for r in rows if r["method"] == "r2") == 18
 
 
-@pytest.mark.parametrize("changed", [{"methods": ["magic"]}, {"concurrency": 0}])
-def test_wrong_use_is_refused_before_anything_is_written(changed: dict[str, Any], tmp_path: Path) -> None:
-    usual: dict[str, Any] = {"methods": ["r2"], "out": tmp_path / "out", "concurrency": 1}
+def test_wrong_use_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    items, router = load_items("arithmetic", limit=1), {"pool": scripted_pool("a")}
     with pytest.raises(BadValueError):
-        evaluate(load_items("arithmetic", limit=1), router={"pool": scripted_pool("a")}, **{**usual, **changed})
+        evaluate(items, router=router, methods=["magic"], out=tmp_path / "out")
+    with pytest.raises(BadValueError, match="not tested on"):
+        evaluate(items, router=router, methods=["r2"], out=tmp_path / "out", validation=items)
     assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_group_of_methods_names_those_there_are() -> None:
     with pytest.raises(BadValueError, match="ablations"):
-        methods_for(["magic"], {"pool": scripted_pool("a")})
+        methods_for(["magic"], {"pool": scripted_pool("a")}, lambda prediction, item: True)
 
 
 # ------------------------------------------------------------------------------------------------ other pools and data

@@ -1,0 +1,164 @@
+"""``oracle``: the cheapest allocation of our plans that is right. It knows the gold answer: a bound, not a method.
+
+By enumeration, exact for models that do not sample: of the models that give a subtask the same answer only the cheapest
+can be part of it, and what costs more than a right allocation already found cannot be. Where a plan would take too many
+steps, by grouped search from the strongest model downward (METHOD 3.3); the run says which. Where no allocation is
+right, its run is that of the cheapest model for all.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from langchain_core.runnables import RunnableConfig
+
+from langchain_r2.evals.executing import Execution, execute
+from langchain_r2.evals.grading import Grader, graded
+from langchain_r2.evals.items import Item
+from langchain_r2.evals.methods.base import Method, NotApplicable, Router, Run, transport_of
+from langchain_r2.pool import ModelPool
+from langchain_r2.routers.base import Decomposer, DecomposerInput
+from langchain_r2.routers.prompted import PromptedDecomposer
+from langchain_r2.transport import Transport
+from langchain_r2.types import Subtask
+
+MOST_STEPS = 300
+"""Subtasks with given answers that an enumeration looks at, each with every model; beyond, the search is grouped."""
+
+
+class _Found(NamedTuple):
+    executions: dict[str, Execution]
+    """By subtask id."""
+    cost_usd: float
+    right: bool
+
+
+class _TooMany(Exception):  # noqa: N818 - the end of an enumeration, no error
+    pass
+
+
+def oracle(router: Router, grader: Grader, *, most_steps: int = MOST_STEPS) -> Method:
+    """The cheapest right allocation of each plan.
+
+    Raises:
+        NotApplicable: Answers are not those of the last subtask, or a price is unknown.
+    """
+    pool: ModelPool = router["pool"]
+    transport = transport_of(router)
+    if router.get("aggregation", "last") != "last":
+        raise NotApplicable("it searches plans whose last subtask gives the answer")
+    if any(spec.price.cost_usd(1, 1) is None for spec in pool):
+        raise NotApplicable("a price of the pool is unknown")
+    decomposer: Decomposer = router.get("decomposer") or PromptedDecomposer(pool.strongest, transport=transport)
+
+    async def answer(item: Item) -> Run:
+        started = time.perf_counter()
+        config: RunnableConfig = {"run_name": "decompose"}
+        made = await decomposer.ainvoke(DecomposerInput(query=item.query), config)
+        plan = made["plan"]["subtasks"]
+        search = _Search(pool, transport, grader, item, plan, most_steps)
+        kind = "enumerated"
+        try:
+            found = await search.enumerated()
+        except _TooMany:
+            found, kind = await search.grouped(), "grouped"
+        rows = [row for s in plan if s["id"] in found.executions for row in found.executions[s["id"]].attempts]
+        last = found.executions.get(plan[-1]["id"])
+        said = last.answer if last else ""
+        models = {id_: execution.model for id_, execution in found.executions.items()}
+        facts = {"search": kind, "oracle_right": found.right, "models": models}
+        wall_s = time.perf_counter() - started
+        status, error = ("ok", None) if said else ("error", "no answer")
+        return Run(said or None, status, error, plan, [*made["attempts"], *rows], wall_s, facts=facts)  # type: ignore[arg-type]
+
+    return Method("oracle", answer, {"most_steps": most_steps, "knows": "the gold answer"})
+
+
+class _Search:
+    """The search for one plan."""
+
+    def __init__(
+        self,
+        pool: ModelPool,
+        transport: Transport,
+        grader: Grader,
+        item: Item,
+        plan: list[Subtask],
+        most_steps: int,
+    ) -> None:
+        self.pool, self.transport, self.grader = pool, transport, grader
+        self.item, self.plan, self.most_steps = item, plan, most_steps
+        self._steps = 0
+
+    async def enumerated(self) -> _Found:
+        """The optimum.
+
+        Raises:
+            _TooMany: It would take more steps than allowed.
+        """
+        best = await self._all_on(self.pool.strongest.name)  # if it is right, its cost cuts most others off
+        waiting: list[tuple[int, dict[str, Execution], float]] = [(0, {}, 0.0)]
+        while waiting:
+            place, before, cost = waiting.pop()
+            if best.right and cost >= best.cost_usd:
+                continue
+            if place == len(self.plan):
+                if await self._right(before[self.plan[-1]["id"]].answer):
+                    best = _Found(before, cost, right=True)
+                continue
+            subtask = self.plan[place]
+            options = await self._options(subtask, before)
+            # The cheapest last: it is looked at first, and what it finds cuts others off.
+            waiting += [
+                (place + 1, {**before, subtask["id"]: made}, cost + (made.cost_usd or 0.0))
+                for made in sorted(options, key=lambda e: -(e.cost_usd or 0.0))
+            ]
+        return best if best.right else await self._all_on(self.pool.cheapest.name)
+
+    async def grouped(self) -> _Found:
+        """From the strongest model for all, each subtask to the cheapest model with the same answer, dearest first."""
+        start = await self._all_on(self.pool.strongest.name)
+        if not start.right:
+            return await self._all_on(self.pool.cheapest.name)
+        kept = dict(start.executions)
+        for id_ in sorted(kept, key=lambda i: -(kept[i].cost_usd or 0.0)):
+            subtask = next(s for s in self.plan if s["id"] == id_)
+            same = [e for e in await self._by_all(subtask, kept) if e.answer.strip() == kept[id_].answer.strip()]
+            kept[id_] = min(same, key=lambda e: e.cost_usd or 0.0)
+        return _Found(kept, sum(e.cost_usd or 0.0 for e in kept.values()), right=True)
+
+    async def _options(self, subtask: Subtask, before: Mapping[str, Execution]) -> list[Execution]:
+        """For each answer that some model gives, the cheapest execution."""
+        self._steps += 1
+        if self._steps > self.most_steps:
+            raise _TooMany
+        cheapest: dict[str, Execution] = {}
+        for made in await self._by_all(subtask, before):
+            other = cheapest.get(made.answer)
+            if made.answer and (other is None or (made.cost_usd or 0.0) < (other.cost_usd or 0.0)):
+                cheapest[made.answer] = made
+        return list(cheapest.values())
+
+    async def _all_on(self, model: str) -> _Found:
+        """One model for all; where it has no answer, nothing after it can be run."""
+        made: dict[str, Execution] = {}
+        for subtask in self.plan:
+            if any(not made[d].answer for d in subtask["depends_on"] if d in made):
+                break
+            if any(d not in made for d in subtask["depends_on"]):
+                break
+            made[subtask["id"]] = await self._execute(subtask, made, model)
+        last = made.get(self.plan[-1]["id"])
+        right = last is not None and await self._right(last.answer)
+        return _Found(made, sum(e.cost_usd or 0.0 for e in made.values()), right)
+
+    async def _by_all(self, subtask: Subtask, before: Mapping[str, Execution]) -> list[Execution]:
+        return await asyncio.gather(*(self._execute(subtask, before, spec.name) for spec in self.pool))
+
+    async def _execute(self, subtask: Subtask, before: Mapping[str, Execution], model: str) -> Execution:
+        answers = {id_: execution.answer for id_, execution in before.items()}
+        return await execute(self.transport, self.pool[model], self.item.query, subtask, answers)
+
+    async def _right(self, answer: str) -> bool:
+        return bool(answer) and ((await graded(self.grader, answer, self.item)).score or 0.0) >= 1
