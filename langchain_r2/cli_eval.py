@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,14 +68,22 @@ def evaluate_command(  # noqa: PLR0913 - its options
     restart: Annotated[
         bool, typer.Option("--restart", help="Replace the records of --out. Without it, a run goes on.")
     ] = False,
+    allow_unsafe_execution: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unsafe-execution",
+            help="For p3, where no sandbox can be made: code of models may do all that you may.",
+        ),
+    ] = False,
 ) -> None:
     """Compare methods on a benchmark, or on your own questions: accuracy and cost, with error bars."""
     from langchain_r2.calibrate.named import named_router  # noqa: PLC0415 - so that `--help` is quick
     from langchain_r2.cli_view import note  # noqa: PLC0415
     from langchain_r2.evals.benchmarks import load_items  # noqa: PLC0415
     from langchain_r2.evals.folder import CALLS  # noqa: PLC0415
-    from langchain_r2.evals.grading import Tools  # noqa: PLC0415
+    from langchain_r2.evals.grading import RUNS_CODE, Tools  # noqa: PLC0415
     from langchain_r2.evals.run import Limits, evaluate  # noqa: PLC0415
+    from langchain_r2.evals.sandbox import SandboxChecker  # noqa: PLC0415
 
     splits = [None] if split is None else listed("split", split, "test,wordings")
     groups = listed("methods", methods, "r2,direct")
@@ -90,21 +99,24 @@ def evaluate_command(  # noqa: PLR0913 - its options
     judging = router["pool"][judge] if judge else None
     confirm = None if yes or budget is not None or in_process(router["pool"]) else asked
     whole = True
-    for selection in chosen:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The allocator's thresholds")  # the note says it
-            whole &= evaluate(
-                selection,
-                router=router,
-                methods=groups,
-                out=out / str(selection.facts["split"]) if len(splits) > 1 else out,
-                validation=tuning,
-                limits=Limits(concurrency=concurrency, budget_usd=budget, confirm=confirm),
-                console=Console(),
-                tools=Tools(judge=judging, transport=router.get("transport")),
-                cache=out / CALLS,
-                restart=restart,
-            )
+    runs_code = chosen[0].benchmark.grader in RUNS_CODE
+    checker = SandboxChecker(allow_unsafe_execution=allow_unsafe_execution) if runs_code else None
+    with checker or nullcontext():
+        for selection in chosen:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The allocator's thresholds")  # the note says it
+                whole &= evaluate(
+                    selection,
+                    router=router,
+                    methods=groups,
+                    out=out / str(selection.facts["split"]) if len(splits) > 1 else out,
+                    validation=tuning,
+                    limits=Limits(concurrency=concurrency, budget_usd=budget, confirm=confirm),
+                    console=Console(),
+                    tools=Tools(judging, router.get("transport"), checker),
+                    cache=out / CALLS,
+                    restart=restart,
+                )
     if not whole:
         raise typer.Exit(1)
 

@@ -10,6 +10,7 @@
     |   +-- MissingPriceError                  a pool model without a stated price
     |   +-- MissingExtraError (ImportError)    a package that only an extra installs
     |   +-- UnknownThreadError (LookupError)   a thread that has nothing to resume
+    |   +-- SandboxError                       code of models cannot be run contained: it was not run
     +-- ModelCallError                         one call of a model went wrong
     |   +-- UnreachableError (ConnectionError)    no connection, a server error, or too many requests
     |   |   +-- CircuitOpenError                not sent: the model failed too often just before
@@ -147,6 +148,19 @@ class UnknownThreadError(ConfigurationError, LookupError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments."""
         return type(self), (self.thread_id,)
+
+
+class SandboxError(ConfigurationError):
+    """Code that a model wrote cannot be run contained, so it was not run, or nothing is known of how it ended."""
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        """State what is wrong, and what to do."""
+        self.problem, self.hint = problem, hint
+        super().__init__(f"{problem}. {hint}".strip())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments."""
+        return type(self), (self.problem, self.hint)
 
 
 class ModelCallError(R2Error):

@@ -16,7 +16,7 @@ from langchain_r2.evals.benchmarks import Selection
 from langchain_r2.evals.config import items_hash, router_config, with_transport
 from langchain_r2.evals.estimate import Estimate
 from langchain_r2.evals.folder import CALLS, Folder
-from langchain_r2.evals.grading import Grader, Tools, graded, open_grader
+from langchain_r2.evals.grading import RUNS_CODE, Grader, Tools, graded, open_grader
 from langchain_r2.evals.methods import Router, Validation, groups_of, methods_for
 from langchain_r2.evals.report import render
 from langchain_r2.evals.runner import Runner
@@ -199,7 +199,9 @@ async def _check_gold(selection: Selection, grader: Grader, console: Console) ->
     """
     named, items = selection.benchmark.grader, selection.items
     functions = (named, getattr(named, "__call__", None))  # noqa: B004 - an object's own function may be the async one
-    may_cost = named in {"llm", "code"} if isinstance(named, str) else any(map(inspect.iscoroutinefunction, functions))
+    may_cost = (
+        named in {"llm", *RUNS_CODE} if isinstance(named, str) else any(map(inspect.iscoroutinefunction, functions))
+    )
     if may_cost:
         return {}
     grades = await asyncio.gather(*(graded(grader, item.gold, item) for item in items))

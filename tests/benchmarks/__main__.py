@@ -24,6 +24,7 @@ NAMES = (
     "ledger_cost",
     "recording_cost",
     "batch_scale",
+    "code_check",
 )
 
 

@@ -20,6 +20,8 @@ from langchain_r2.evals.run import evaluate
 
 STORY = "tom has 12 boxes and each holds 34 pens . how many pens does tom have now ?"
 
+PUZZLE = {"name": "One:0", "sat": "def sat(x: int):\n    return x == 7", "ans_type": "int", "sol_header": "def sol():"}
+
 ROWS: dict[str, list[dict[str, Any]]] = {
     "gsm8k": [{"question": STORY, "answer": "12 * 34 = <<12*34=408>>408\n#### 408"}],
     "math": [
@@ -41,9 +43,8 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "musique": [
         {"id": "m", "question": "Where?", "paragraphs": [{"title": "x", "paragraph_text": "y"}], "answer": "Lima"}
     ],
-    "p3": [
-        {"name": "One:0", "sat": "def sat(x: int):\n    return x == 7", "ans_type": "int", "sol_header": "def sol():"}
-    ],
+    "p3": [PUZZLE],
+    "p3-programs": [PUZZLE],
 }
 
 
@@ -68,7 +69,9 @@ def test_there_are_rows_for_every_benchmark_that_is_not_generated() -> None:
     assert {name for name, benchmark in BENCHMARKS.items() if not benchmark.splits} == set(ROWS)
 
 
-@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name != "p3"])
+@pytest.mark.parametrize(
+    "name", [name for name in BENCHMARKS if name not in {"p3", "p3-programs"}]
+)  # they need bubblewrap
 def test_from_the_command_to_the_table(name: str, tmp_path: Path) -> None:
     if name == "math":
         pytest.importorskip("math_verify")
@@ -105,7 +108,7 @@ def test_own_questions(tmp_path: Path) -> None:
 
 def test_the_documented_grader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
-    [code] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    [code] = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "def near" in code]
     monkeypatch.chdir(tmp_path)
     line = {"query": STORY, "answer": "407", "tolerance": 1}
     Path("questions.jsonl").write_text(json.dumps(line) + "\n")

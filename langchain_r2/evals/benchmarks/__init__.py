@@ -47,6 +47,7 @@ _ALL: Final = (
     musique.BENCHMARK,
     gsm8k.BENCHMARK,
     p3.BENCHMARK,
+    p3.PROGRAMS,
 )
 
 BENCHMARKS: Final = {benchmark.name: benchmark for benchmark in _ALL}

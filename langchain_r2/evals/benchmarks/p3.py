@@ -1,9 +1,11 @@
 """P3 (Schuster et al. 2021): programming puzzles. An answer is right if the puzzle's ``sat`` returns True for it.
 
 ``sat`` is code, so a :class:`~langchain_r2.evals.grading.CodeChecker` has to run it; without one the grader refuses.
+``p3`` asks for a value, ``p3-programs`` takes code that works one out, too: some puzzles have only very long answers.
 The checker is public: a solver may be asked again after a failed check, but then the tries have to be counted.
 """
 
+from functools import partial
 from typing import Final
 
 from langchain_r2.evals.benchmarks.base import Benchmark, from_rows
@@ -17,10 +19,16 @@ Give the value as a Python literal, on one line, without code around it.
 
 {sat}"""
 
+_FORM_OF_PROGRAMS: Final = """\
+Find a value for the first argument of sat so that sat returns True. Its type is {ans_type}.
+Give the value as a Python literal, on one line; or else Python code that defines sol(), which returns the value.
+
+{sat}"""
+
 _EXAMPLES: Final = {"int": 1, "float": 1.0, "str": "", "bool": True}
 
 
-def _item(row: Row) -> Item:
+def _item(row: Row, form: str = _FORM) -> Item:
     ans_type = row.text("ans_type")
     inner = ans_type.replace("List[", "").rstrip("]")
     if inner not in _EXAMPLES or not has_type(_nested(ans_type), ans_type):
@@ -31,7 +39,7 @@ def _item(row: Row) -> Item:
     meta = {"sat": sat, "ans_type": ans_type, "family": row.text("name").partition(":")[0]}
     # The solution's docstring tells the puzzle in words; its header and bodies are not shown.
     told = row.any_text("sol_docstring").strip().strip('"').strip()
-    query = _FORM.format(ans_type=ans_type, sat=sat) + (f"\n\n{told}" if told else "")
+    query = form.format(ans_type=ans_type, sat=sat) + (f"\n\n{told}" if told else "")
     return Item(row.text("name"), query, gold, meta=meta)
 
 
@@ -42,3 +50,4 @@ def _nested(ans_type: str) -> object:
 
 
 BENCHMARK = Benchmark("p3", from_rows(_item), "code")
+PROGRAMS = Benchmark("p3-programs", from_rows(partial(_item, form=_FORM_OF_PROGRAMS)), "program")

@@ -21,6 +21,7 @@ class Tools(NamedTuple):
     transport: Transport | None = None
     """Of the judge."""
     checker: CodeChecker | None = None
+    """What runs puzzles, for the graders `RUNS_CODE`."""
 
 
 def _judge(tools: Tools) -> Grader:
@@ -36,8 +37,12 @@ GRADERS: Final[dict[str, Callable[[Tools], Grader]]] = {
     "math": lambda _: LatexGrader(),
     "llm": _judge,
     "code": lambda tools: CodeGrader(tools.checker),
+    "program": lambda tools: CodeGrader(tools.checker, allow_code=True),
 }
 """What makes a grader, by the name that ``--grader`` takes."""
+
+RUNS_CODE: Final = frozenset({"code", "program"})
+"""The graders that run code; ``program`` takes answers that are code, too."""
 
 
 @contextmanager
@@ -60,6 +65,7 @@ def open_grader(grader: Grader | str, tools: Tools | None = None) -> Iterator[Gr
 
 __all__ = [
     "GRADERS",
+    "RUNS_CODE",
     "CodeChecker",
     "Grade",
     "Grader",

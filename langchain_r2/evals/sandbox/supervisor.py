@@ -1,0 +1,266 @@
+"""A small process that starts sandboxes, ends them and reaps what they leave. Run as a script, without our modules.
+
+It reads jobs from its standard input, a line of JSON and the bytes for the job's own input, and answers in the same
+form. Orphans of its children become its children (PR_SET_CHILD_SUBREAPER), and are ended. It ends when its input ends.
+
+Why not in the user's process: reaping any child there would take the exit codes of others, and forking from a process
+with threads and much memory is slow and can hang.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+STDERR_BYTES = 4096
+PR_SET_CHILD_SUBREAPER = 36
+CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 0x1000, 0x4000, 0x40000
+STAGE = "/mnt"
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Job:
+    """A sandbox under way: its process, what it has said, and when it has to be over."""
+
+    def __init__(self, order: dict[str, Any], payload: bytes) -> None:
+        """Start it."""
+        self.id, self.cap, self.ended = order["id"], order["cap_bytes"], ""
+        self.status: int | None = None
+        self.said = {"report": bytearray(), "stderr": bytearray()}
+        self.ends: dict[int, str] = {}
+        given = [memory(payload), os.open("/dev/null", os.O_RDWR)]
+        for name in ("stderr", "report"):
+            reading, writing = os.pipe()
+            os.set_blocking(reading, False)
+            self.ends[reading] = name
+            given.append(writing)
+        if order["filter"]:
+            given.append(memory(bytes.fromhex(order["filter"])))
+        # Everything else that is open here closes by itself when another program starts.
+        moves = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(given)]
+        reset = [signal.SIGPIPE, signal.SIGINT, signal.SIGCHLD, signal.SIGXFSZ]
+        self.started = time.monotonic()
+        try:
+            self.pid = os.posix_spawn(
+                order["argv"][0], order["argv"], order["env"], file_actions=moves, setsid=True, setsigdef=reset
+            )
+        except BaseException:
+            for end in self.ends:
+                os.close(end)
+            raise
+        finally:
+            for end in given:
+                os.close(end)
+        self.until = self.started + order["wall_s"]
+
+    def read(self, end: int) -> None:
+        """Take what it wrote; too long a report ends it, further complaints are dropped."""
+        name = self.ends[end]
+        while True:
+            try:
+                piece = os.read(end, 1 << 16)
+            except BlockingIOError:
+                return
+            if not piece:
+                del self.ends[end]
+                os.close(end)
+                return
+            kept = self.said[name]
+            kept += piece[: (STDERR_BYTES if name == "stderr" else self.cap + 1) - len(kept)]
+            if name == "report" and len(kept) > self.cap:
+                self.end("output")
+                return
+
+    def end(self, why: str) -> None:
+        """End it: its first process, with which all of them end."""
+        self.ended = self.ended or why
+        if self.status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+
+class Supervisor:
+    """The loop over jobs."""
+
+    def __init__(self) -> None:
+        """Watch the input and the ends of children."""
+        self.jobs: dict[int, Job] = {}
+        self.heard = bytearray()
+        self.order: dict[str, Any] | None = None
+        self.watch = selectors.DefaultSelector()
+        self.watch.register(0, selectors.EVENT_READ, self.listen)
+        wake, woken = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(woken, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        self.watch.register(wake, selectors.EVENT_READ, lambda: os.read(wake, 4096))
+        self.open = True
+
+    def run(self) -> None:
+        """Serve until the input ends; then end what is under way."""
+        while self.open:
+            now = time.monotonic()
+            wait = min((job.until for job in self.jobs.values() if not job.ended), default=now + 3600) - now
+            for key, _ in self.watch.select(max(0, wait)):
+                key.data()
+            for job in self.jobs.values():
+                if time.monotonic() >= job.until:
+                    job.end("late")
+            self.reap()
+        for job in self.jobs.values():
+            job.end("closed")
+        while self.jobs or orphans(set()):
+            self.reap()
+            time.sleep(0.002)
+
+    def listen(self) -> None:
+        """Take orders that have arrived whole."""
+        piece = os.read(0, 1 << 20)
+        self.open = bool(piece)
+        self.heard += piece
+        while True:
+            if self.order is None:
+                line = self.heard.find(b"\n") + 1
+                if not line:
+                    return
+                self.order = json.loads(self.heard[:line])
+                del self.heard[:line]
+            order: dict[str, Any] = self.order or {}
+            size = order["size"]
+            if len(self.heard) < size:
+                return
+            payload = bytes(self.heard[:size])
+            del self.heard[:size]
+            self.order = None
+            self.start(order, payload)
+
+    def start(self, order: dict[str, Any], payload: bytes) -> None:
+        """Start a job; one that does not start is answered at once."""
+        try:
+            job = Job(order, payload)
+        except OSError as error:
+            answer({"id": order["id"], "code": None, "ended": "", "stderr": str(error), "wall_s": 0.0}, b"")
+            return
+        self.jobs[job.pid] = job
+        for end in job.ends:
+            self.watch.register(end, selectors.EVENT_READ, lambda job=job, end=end: self.hear(job, end))
+
+    def hear(self, job: Job, end: int) -> None:
+        """Read, and stop watching what has been closed."""
+        if end in job.ends:
+            job.read(end)
+            if end not in job.ends:
+                self.watch.unregister(end)
+
+    def reap(self) -> None:
+        """Answer for children that have ended, and end what is nobody's."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    break
+                if pid in self.jobs:
+                    self.finish(self.jobs.pop(pid), status)
+        for pid in orphans(set(self.jobs)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def finish(self, job: Job, status: int) -> None:
+        """Read the rest and answer."""
+        job.status = status
+        for end in list(job.ends):
+            self.watch.unregister(end)
+            job.read(end)
+            if end in job.ends:
+                os.close(end)
+        code, wall_s = os.waitstatus_to_exitcode(status), time.monotonic() - job.started
+        stderr = job.said["stderr"].decode("utf-8", "replace")
+        answer({"id": job.id, "code": code, "ended": job.ended, "stderr": stderr, "wall_s": wall_s}, job.said["report"])
+
+
+def memory(content: bytes) -> int:
+    """A file in memory that nobody can change any more, to be read from its start."""
+    end = os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open(end, "wb", closefd=False) as file:
+        file.write(content)
+    os.lseek(end, 0, os.SEEK_SET)
+    fcntl.fcntl(end, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    return end
+
+
+def orphans(known: set[int]) -> set[int]:
+    """Children that no job started: what a sandbox has left."""
+    me = os.getpid()
+    try:
+        listed = Path(f"/proc/{me}/task/{me}/children").read_text()
+        children = {int(pid) for pid in listed.split()}
+    except OSError:  # a kernel without that file
+        children = {int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and parent(p) == me}
+    return children - known
+
+
+def parent(process: Path) -> int:
+    """Whose child a process is; 0 if it has ended."""
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError):
+        return 0
+
+
+def answer(head: dict[str, Any], report: bytes | bytearray) -> None:
+    """Write an answer."""
+    sys.stdout.buffer.write(json.dumps({**head, "size": len(report)}).encode() + b"\n" + report)
+    sys.stdout.buffer.flush()
+
+
+def stage(paths: list[str]) -> None:
+    """Show files below a folder that every user may enter, to our own children only. Needs root."""
+    call(libc.unshare, CLONE_NEWNS)
+    call(libc.mount, b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+    call(libc.mount, b"none", STAGE.encode(), b"tmpfs", 0, b"mode=755,size=1m")
+    for path in paths:
+        place = Path(STAGE + path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if Path(path).is_dir():
+            place.mkdir(exist_ok=True)
+        else:
+            place.touch()
+        call(libc.mount, path.encode(), bytes(place), None, MS_BIND, None)
+
+
+def call(function: Callable[..., int], *arguments: bytes | int | None) -> None:
+    """Call the C library."""
+    if function(*(ctypes.c_char_p(a) if isinstance(a, bytes) else ctypes.c_ulong(a or 0) for a in arguments)):
+        code = ctypes.get_errno()
+        raise OSError(code, f"{getattr(function, '__name__', 'a call')}: {os.strerror(code)}")
+
+
+def main() -> None:
+    """Prepare, say so, and serve."""
+    # What a job is given takes the places from 0 up: nothing else may be there.
+    while os.open("/dev/null", os.O_RDWR) < 9:
+        pass
+    os.umask(0o022)
+    call(libc.prctl, PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        if sys.argv[1:]:
+            stage(sys.argv[1:])
+    except OSError as error:
+        answer({"error": str(error)}, b"")
+        return
+    answer({"error": ""}, b"")
+    Supervisor().run()
+
+
+if __name__ == "__main__":
+    main()
