@@ -130,8 +130,10 @@ class Alternation:
         try:
             if not _FIRST:  # the first process has kept the references by then
                 self._wait(START)
-            with metered("references", self.out / "ledger.jsonl", self.cache):
+            with metered("references", self.out / "ledger.jsonl", self.cache) as facts:
                 references = self.loop.run(reference_costs(self.runner(), self.items))
+                known = [cost for cost in references.values() if cost is not None]
+                facts["reference_usd"] = fmean(known) if known else None
             for stage in (START, *stages(self.settings.alternate, self.settings.grpo)):
                 if not self.marker(stage).exists():
                     self._do(stage, references)
