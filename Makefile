@@ -25,7 +25,7 @@ new_venv = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install --quiet --up
 # $(call install,FOLDER,WHAT)
 install = $(1)/bin/python -m pip install --quiet -c constraints.txt $(2)
 
-.PHONY: help demo test bench scoreboard lint types format embedded dev eval clean
+.PHONY: help demo test bench scoreboard lint types format embedded ablations dev eval clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ format: $(TEST)/.lint ## Format the code and apply safe fixes
 
 embedded: $(TEST)/.installed ## Train the embedded models again
 	$(TEST)/bin/python -m training.embedded
+
+ablations: $(TEST)/.installed ## Train the router in variations from one start: what each part of training is worth
+	$(TEST)/bin/python -m training.embedded.ablations
 
 dev: $(DEV)/.installed ## Serve the graphs of langgraph.json on this machine
 	$(DEV)/bin/langgraph dev --no-browser

@@ -78,6 +78,8 @@ def fit_adapter(
     if not torch.cuda.is_available():
         torch.set_num_threads(1)  # two of these run side by side; the embedded models are too small for more
     model, tokenizer = load_base(role, settings)
+    for config in model.peft_config.values():  # an adapter to go on from may name its base relative to itself
+        config.base_model_name_or_path = base_paths(role, settings)[0]
     rows = [row for text in texts if (row := encoded(tokenizer, text, settings.max_length))]
     if not rows:
         raise BadValueError("max_length", settings.max_length, "tokens of at least one text", "All are longer.")
