@@ -79,6 +79,7 @@ def evaluate_command(  # noqa: PLR0913 - its options
     """Compare methods on a benchmark, or on your own questions: accuracy and cost, with error bars."""
     from langchain_r2.calibrate.named import named_router  # noqa: PLC0415 - so that `--help` is quick
     from langchain_r2.cli_view import note  # noqa: PLC0415
+    from langchain_r2.eval_page import write_page  # noqa: PLC0415
     from langchain_r2.evals.benchmarks import load_items  # noqa: PLC0415
     from langchain_r2.evals.folder import CALLS  # noqa: PLC0415
     from langchain_r2.evals.grading import RUNS_CODE, Tools  # noqa: PLC0415
@@ -103,13 +104,14 @@ def evaluate_command(  # noqa: PLR0913 - its options
     checker = SandboxChecker(allow_unsafe_execution=allow_unsafe_execution) if runs_code else None
     with checker or nullcontext():
         for selection in chosen:
+            folder = out / str(selection.facts["split"]) if len(splits) > 1 else out
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "The allocator's thresholds")  # the note says it
                 whole &= evaluate(
                     selection,
                     router=router,
                     methods=groups,
-                    out=out / str(selection.facts["split"]) if len(splits) > 1 else out,
+                    out=folder,
                     validation=tuning,
                     limits=Limits(concurrency=concurrency, budget_usd=budget, confirm=confirm),
                     console=Console(),
@@ -117,6 +119,7 @@ def evaluate_command(  # noqa: PLR0913 - its options
                     cache=out / CALLS,
                     restart=restart,
                 )
+            note(f"report: {write_page(folder)}", "")
     if not whole:
         raise typer.Exit(1)
 

@@ -116,7 +116,11 @@ async def _all(
     """All methods, after an estimate from their first items."""
     planned = methods_for(groups, tuning.router, runner.grader, seed=seed)
     folder, names = runner.folder, [method.name for method in planned]
-    folder.save(methods=list(dict.fromkeys([*folder.facts["methods"], *names])), prices=tuning.pool.prices())
+    folder.save(
+        methods=list(dict.fromkeys([*folder.facts["methods"], *names])),
+        prices=tuning.pool.prices(),
+        strongest=tuning.pool.strongest.name,
+    )
     for name in names:
         folder.facts["not_applicable"].pop(name, None)
     estimate = await runner.estimate(planned, tuning, groups)

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_r2.errors import BadValueError
+from langchain_r2.evals.frontier import upper_hull
 from langchain_r2.evals.metrics import Estimate, mean_score
 from langchain_r2.plots.style import ACCENT, INK, LOOKS, MUTED, Look, panels, styled
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ROUTER: Final = "r2"
+_SINGLE: Final = ("direct", "cot")
+_FAMILIES: Final = (_ROUTER, *_SINGLE, "fixed", "oracle")
 _MILLION: Final = 1e6
 
 
@@ -25,8 +28,9 @@ class Point(NamedTuple):
 
     @property
     def family(self) -> str:
-        """The first word of its name: ``cot`` of ``cot r2-max``."""
-        return self.method.split(" ", 1)[0]
+        """The first word of its name, ``cot`` of ``cot r2-max``; of what has no family, ``baseline``."""
+        first = self.method.split(" ", 1)[0]
+        return first if first in _FAMILIES else "baseline"
 
 
 def points_of(records: Iterable[Mapping[str, Any]]) -> list[Point]:
@@ -49,14 +53,7 @@ def mixing_line(points: Sequence[Point]) -> list[Point]:
     Who gives a share of the queries to one method and the rest to another, by chance, gets a point on the straight line
     between the two. So the upper convex hull is what can be had without looking at a query.
     """
-    hull: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.cost_usd, -p.accuracy.value)):
-        if hull and point.accuracy.value <= hull[-1].accuracy.value:
-            continue  # dearer, and no better
-        while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-2], point):
-            hull.pop()
-        hull.append(point)
-    return hull
+    return [points[i] for i in upper_hull([(p.cost_usd, p.accuracy.value) for p in points])]
 
 
 @styled
@@ -64,7 +61,8 @@ def draw_frontier(points: Sequence[Point], title: str = "") -> "Figure":
     """Draw it.
 
     Args:
-        points: Methods; those whose name begins with ``r2`` are the router, all others can be mixed.
+        points: Methods; those whose name begins with ``r2`` are the router. The mixtures are of the single models,
+            ``direct`` and ``cot``; without those, of all methods but the router and the oracle.
         title: Above the plot.
 
     Raises:
@@ -74,10 +72,12 @@ def draw_frontier(points: Sequence[Point], title: str = "") -> "Figure":
     if not points:
         raise BadValueError("records", "none with a grade and a known cost", "graded records of `langchain-r2 eval`")
     figure, (axes,) = panels(1, 1, width=8, height=5)
-    hull = mixing_line([p for p in points if p.family != _ROUTER])
+    single = [p for p in points if p.family in _SINGLE]
+    label = "mixtures of single models" if single else "mixtures of methods"
+    hull = mixing_line(single or [p for p in points if p.family not in {_ROUTER, "oracle"}])
     path = [(_MILLION * cost, 100 * share) for cost, share in _along(hull)]
     if len(path) > 1:
-        axes.plot(*zip(*path, strict=True), color=MUTED, linestyle="--", linewidth=1.2, label="mixtures of methods")
+        axes.plot(*zip(*path, strict=True), color=MUTED, linestyle="--", linewidth=1.2, label=label)
     families = list(dict.fromkeys(p.family for p in points))
     others = iter(LOOKS * len(families))
     for family in families:
@@ -90,11 +90,6 @@ def draw_frontier(points: Sequence[Point], title: str = "") -> "Figure":
     axes.set_title(title)
     axes.legend(loc="best", fontsize=8.5)
     return figure
-
-
-def _slope(a: Point, b: Point) -> float:
-    run = b.cost_usd - a.cost_usd
-    return (b.accuracy.value - a.accuracy.value) / run if run else float("inf")
 
 
 def _along(hull: Sequence[Point], steps: int = 40) -> list[tuple[float, float]]:
@@ -122,7 +117,7 @@ def _draw_family(axes: "Axes", points: Sequence[Point], look: Look, family: str)
 def _label(axes: "Axes", points: Sequence[Point], named: set[str]) -> None:
     """Name the router's points and those on the line, where it does not hide another name."""
     taken: list[tuple[float, float]] = []
-    wanted = [p for p in points if p.family == _ROUTER or p.method in named]
+    wanted = [p for p in points if p.family in {_ROUTER, "baseline", "oracle"} or p.method in named]
     for point in sorted(wanted, key=lambda p: (p.family != _ROUTER, -p.accuracy.value)):
         x, y = _MILLION * point.cost_usd, 100 * point.accuracy.value
         if any(abs(y - b) < 3 and 0.5 < (x + 1e-12) / (a + 1e-12) < 2 for a, b in taken):

@@ -1,9 +1,9 @@
 """``oracle``: the cheapest allocation of our plans that is right. It knows the gold answer: a bound, not a method.
 
-By enumeration, exact for models that do not sample: of the models that give a subtask the same answer only the cheapest
-can be part of it, and what costs more than a right allocation already found cannot be. Where a plan would take too many
-steps, by grouped search from the strongest model downward (METHOD 3.3); the run says which. Where no allocation is
-right, its run is that of the cheapest model for all.
+Grouped search from the strongest model downward (METHOD 3.3) gives a right allocation; enumeration looks for cheaper
+ones. It is exact for models that do not sample: of the models that give a subtask the same answer only the cheapest can
+be part of the best, and what costs more than what is known cannot be. Where a plan would take too many steps it ends
+with the best found, and the run says so. Where nothing is right, its run is that of the cheapest model for all.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from langchain_r2.routers.prompted import PromptedDecomposer
 from langchain_r2.transport import Transport
 from langchain_r2.types import Subtask
 
-MOST_STEPS = 300
-"""Subtasks with given answers that an enumeration looks at, each with every model; beyond, the search is grouped."""
+MOST_STEPS = 30
+"""Subtasks with given answers that an enumeration looks at, each with every model."""
 
 
 class _Found(NamedTuple):
@@ -32,10 +32,6 @@ class _Found(NamedTuple):
     """By subtask id."""
     cost_usd: float
     right: bool
-
-
-class _TooMany(Exception):  # noqa: N818 - the end of an enumeration, no error
-    pass
 
 
 def oracle(router: Router, grader: Grader, *, most_steps: int = MOST_STEPS) -> Method:
@@ -58,11 +54,8 @@ def oracle(router: Router, grader: Grader, *, most_steps: int = MOST_STEPS) -> M
         made = await decomposer.ainvoke(DecomposerInput(query=item.query), config)
         plan = made["plan"]["subtasks"]
         search = _Search(pool, transport, grader, item, plan, most_steps)
-        kind = "enumerated"
-        try:
-            found = await search.enumerated()
-        except _TooMany:
-            found, kind = await search.grouped(), "grouped"
+        found, whole = await search.cheapest_right()
+        kind = "enumerated" if whole else "grouped"
         rows = [row for s in plan if s["id"] in found.executions for row in found.executions[s["id"]].attempts]
         last = found.executions.get(plan[-1]["id"])
         said = last.answer if last else ""
@@ -91,13 +84,9 @@ class _Search:
         self.item, self.plan, self.most_steps = item, plan, most_steps
         self._steps = 0
 
-    async def enumerated(self) -> _Found:
-        """The optimum.
-
-        Raises:
-            _TooMany: It would take more steps than allowed.
-        """
-        best = await self._all_on(self.pool.strongest.name)  # if it is right, its cost cuts most others off
+    async def cheapest_right(self) -> tuple[_Found, bool]:
+        """What grouped search finds, made better by enumeration; and whether that came to its end."""
+        best = await self.grouped()  # if it is right, its cost cuts most others off
         waiting: list[tuple[int, dict[str, Execution], float]] = [(0, {}, 0.0)]
         while waiting:
             place, before, cost = waiting.pop()
@@ -107,6 +96,9 @@ class _Search:
                 if await self._right(before[self.plan[-1]["id"]].answer):
                     best = _Found(before, cost, right=True)
                 continue
+            self._steps += 1
+            if self._steps > self.most_steps:
+                return best, False
             subtask = self.plan[place]
             options = await self._options(subtask, before)
             # The cheapest last: it is looked at first, and what it finds cuts others off.
@@ -114,7 +106,7 @@ class _Search:
                 (place + 1, {**before, subtask["id"]: made}, cost + (made.cost_usd or 0.0))
                 for made in sorted(options, key=lambda e: -(e.cost_usd or 0.0))
             ]
-        return best if best.right else await self._all_on(self.pool.cheapest.name)
+        return best, True
 
     async def grouped(self) -> _Found:
         """From the strongest model for all, each subtask to the cheapest model with the same answer, dearest first."""
@@ -130,9 +122,6 @@ class _Search:
 
     async def _options(self, subtask: Subtask, before: Mapping[str, Execution]) -> list[Execution]:
         """For each answer that some model gives, the cheapest execution."""
-        self._steps += 1
-        if self._steps > self.most_steps:
-            raise _TooMany
         cheapest: dict[str, Execution] = {}
         for made in await self._by_all(subtask, before):
             other = cheapest.get(made.answer)

@@ -20,6 +20,7 @@ class TestEval:
             return True
 
         monkeypatch.setattr("langchain_r2.evals.run.evaluate", evaluate)
+        monkeypatch.setattr("langchain_r2.eval_page.write_page", lambda folder: folder / "report.html")
         return calls
 
     def test_forwards(self, got: list[tuple[Selection, dict[str, Any]]], tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from rich.console import Console
 from langchain_r2.errors import BadValueError
 from langchain_r2.evals import run as run_module
 from langchain_r2.evals.benchmarks import Benchmark, Item, Selection, load_items, own_data
+from langchain_r2.evals.folder import iter_rows, read_facts
 from langchain_r2.evals.grading import Grade, Tools, right, ungradable
 from langchain_r2.evals.methods import Method, Run, methods_for
-from langchain_r2.evals.report import read
 from langchain_r2.evals.run import Limits, evaluate
 from langchain_r2.model_spec import Price
 from langchain_r2.pool import ModelPool
@@ -57,7 +57,10 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, st
 
 
 def test_records_have_all_fields_and_the_grade(evaluated: tuple[Path, str]) -> None:
-    facts, by_method = read(evaluated[0])
+    facts = read_facts(evaluated[0])
+    by_method: dict[str, list[dict[str, Any]]] = {}
+    for record in iter_rows(evaluated[0]):
+        by_method.setdefault(record["method"], []).append(record)
     assert facts["prices"]["m2"]["output"] == 2.0
     assert {name: len(rows) for name, rows in by_method.items()} == {"r2": 20, "r2 no upward": 20, "cot m2": 20}
     row: dict[str, Any] = by_method["r2"][0]
@@ -66,7 +69,7 @@ def test_records_have_all_fields_and_the_grade(evaluated: tuple[Path, str]) -> N
         "wall_s", "method", "gold", "grade", "path_s", "facts",
     }  # fmt: skip
     assert set(row) == expected
-    assert [r["id"] for r in by_method["r2"]] == [r["id"] for r in by_method["cot m2"]]
+    assert {r["id"] for r in by_method["r2"]} == {r["id"] for r in by_method["cot m2"]} == set(facts["ids"])
     assert all((r["grade"]["score"] == 1) == (r["answer"] == r["gold"]) for r in by_method["r2"])
 
 
@@ -115,7 +118,8 @@ def ran(chosen: Selection, tmp_path: Path, *methods: str, **options: Any) -> tup
 
 def table(tmp_path: Path) -> dict[str, dict[str, str]]:
     """The table's cells by method and column."""
-    lines = [line for line in (tmp_path / "out" / "table.md").read_text().splitlines() if line.startswith("|")]
+    main = (tmp_path / "out" / "table.md").read_text().split("\n## ")[0]
+    lines = [line for line in main.splitlines() if line.startswith("|")]
     columns, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
 

@@ -50,12 +50,23 @@ def test_the_router_is_drawn_apart_and_mixing_is_a_curve_on_a_logarithmic_axis()
     (axes,) = draw_frontier(points_of(RECORDS)).axes
     assert axes.get_xscale() == "log"
     _, names = axes.get_legend_handles_labels()
-    assert set(names) == {"mixtures of methods", "cot", "r2"}
-    line = next(line for line in axes.lines if line.get_label() == "mixtures of methods")
+    assert set(names) == {"mixtures of single models", "cot", "r2"}
+    line = next(line for line in axes.lines if line.get_label() == "mixtures of single models")
     xy: Any = line.get_xydata()
     x, y = min(xy, key=lambda point: abs(point[0] - 2.0))
     assert y == pytest.approx(10 + (x - 1) / 2 * 60)
     assert "r2" in {text.get_text() for text in axes.texts}
+
+
+def test_the_oracle_is_in_no_mixture_and_baselines_are_named() -> None:
+    cheap = [*RECORDS, *graded("oracle", 1e-7, 10), *graded("best fixed", 20e-6, 10)]
+    (axes,) = draw_frontier(points_of(cheap)).axes
+    line: Any = next(line for line in axes.lines if line.get_label() == "mixtures of single models").get_xydata()
+    assert (min(line[:, 0]), max(line[:, 0])) == pytest.approx((1.0, 9.0))
+    assert {"baseline", "oracle"} <= set(axes.get_legend_handles_labels()[1])
+    assert {"best fixed", "oracle"} <= {text.get_text() for text in axes.texts}
+    (axes,) = draw_frontier(points_of(graded("x", 1e-6, 1) + graded("y", 2e-6, 2))).axes
+    assert "mixtures of methods" in axes.get_legend_handles_labels()[1]
 
 
 def test_free_methods_are_not_on_a_logarithmic_axis() -> None:
