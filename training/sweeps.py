@@ -96,7 +96,9 @@ def weight_rows(
         row = {name: getattr(weights, f"weight_{long}") for name, long in _WEIGHTS.items()}
         row |= _alone([plan for plan, _ in firsts if plan is not None])
         row["same_as_default"] = fmean(now[0] == then[0] for now, then in zip(names, usual, strict=True))
-        rights = [(problem["id"], plan) for problem, (_, plan) in zip(told, firsts, strict=True) if plan is not None]
+        rights: list[tuple[str, Row]] = [
+            (str(problem["id"]), plan) for problem, (_, plan) in zip(told, firsts, strict=True) if plan is not None
+        ]
         row |= _among_right(rights, label_usd)
         row["right_same_as_default"] = fmean(now[1] == then[1] for now, then in zip(names, usual, strict=True))
         made.append(row)
@@ -155,7 +157,7 @@ def alpha_rows(steps: Sequence[Step], settings: SearchSettings) -> list[Row]:
 
 
 def _alpha_row(alpha: float | str, values: Sequence[float], steps: Sequence[Step], settings: SearchSettings) -> Row:
-    chosen = [difficulty(value, settings) for value in values]
+    chosen: list[Group] = [difficulty(value, settings) for value in values]
     easy = [step.label_group == GROUPS[0] for step in steps]
     return {"alpha": alpha, **_groups(chosen, steps, settings), "auroc_easy": auroc(list(values), easy)}
 
@@ -168,7 +170,8 @@ def cuts(stated: Iterable[float], steps: Sequence[Step]) -> list[float]:
 
 def tau_row(named: Row, steps: Sequence[Step], settings: SearchSettings, default: SearchSettings) -> Row:
     """A row for a pair of thresholds, with the confidences that the labels were searched with."""
-    return {**named, **_groups([difficulty(step.confidence, settings) for step in steps], steps, default)}
+    chosen: list[Group] = [difficulty(step.confidence, settings) for step in steps]
+    return {**named, **_groups(chosen, steps, default)}
 
 
 def _groups(chosen: Sequence[Group], steps: Sequence[Step], default: SearchSettings) -> Row:
