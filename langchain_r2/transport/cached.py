@@ -98,7 +98,7 @@ class CachedTransport(Transport):
                 self._under_way.discard(key)
             self._changed.notify()
 
-    def _try(self, call: Call, *rest: Any) -> Flow[tuple[Reply | None, ModelCallError | None, Attempt]]:
+    def _try(self, call: Call, *rest: Any, **named: Any) -> Flow[tuple[Reply | None, ModelCallError | None, Attempt]]:
         """Make one try, if the purse can pay for it."""
         most = bounds(call.spec, call.prompt, call.schema, call.turn)
         try:
@@ -108,7 +108,7 @@ class CachedTransport(Transport):
             raise
         cost: float | None = None
         try:
-            reply, error, row = yield from super()._try(call, *rest)
+            reply, error, row = yield from super()._try(call, *rest, **named)
             cost = row["cost_usd"]
             return reply, error, row
         finally:

@@ -39,17 +39,19 @@ async def frugal(validation: Validation) -> Method:
     best = choose(candidates)
     stages = list(zip(best.settings["models"], [*best.settings["thresholds"], float("-inf")], strict=True))
 
+    async def asked(name: str, item: Item) -> Said:
+        spec = validation.pool[name]
+        return await ask(validation.transport, spec, prompt_of("cot", spec, item.query))
+
     async def answer(item: Item) -> Run:
         started = time.perf_counter()
         before: list[Attempt] = []
-        for name, threshold in stages:
-            spec = validation.pool[name]
-            said = await ask(validation.transport, spec, prompt_of("cot", spec, item.query))
-            last = name == stages[-1][0]
-            if last or (said.answer and scorer.of_reply(item.query, said) >= threshold):
-                break
+        for number, (name, threshold) in enumerate(stages[:-1], 1):
+            said = await asked(name, item)
+            if said.answer and scorer.of_reply(item.query, said) >= threshold:
+                return run_of(said, before, started, {"stages": number})
             before += said.attempts
-        return run_of(said, before, started, {"stages": len({row["model"] for row in before}) + 1})
+        return run_of(await asked(stages[-1][0], item), before, started, {"stages": len(stages)})
 
     return Method("frugalgpt", answer, best.as_facts(len(candidates)))
 
