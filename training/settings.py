@@ -115,7 +115,7 @@ class SftSettings:
     tokenizer: str | None = None
     """Where its tokenizer is, if not with it."""
     adapter: str | None = None
-    """Adapter to go on from; None: a new one."""
+    """Adapter to go on from; None: a new one; ``embedded``: the one that is shipped for the role."""
     prompt_style: Literal["bare", "instruct"] = "bare"
     styles: tuple[str, ...] = ("direct", "coarse", "fine", "replan")
     """Which verified plans the decomposer learns; ``replan``: those of single subtasks."""

@@ -133,7 +133,8 @@ def load_base(role: Role, settings: SftSettings) -> tuple[Any, Any]:
             base, dtype=getattr(torch, settings.dtype), use_safetensors=True
         )
         if settings.adapter:
-            return PeftModel.from_pretrained(loaded, settings.adapter, is_trainable=True), tokenizer
+            adapter = str(HOME / "router" / role) if settings.adapter == EMBEDDED else settings.adapter
+            return PeftModel.from_pretrained(loaded, adapter, is_trainable=True), tokenizer
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, BadValueError):
             raise
