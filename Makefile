@@ -25,10 +25,10 @@ new_venv = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install --quiet --up
 # $(call install,FOLDER,WHAT)
 install = $(1)/bin/python -m pip install --quiet -c constraints.txt $(2)
 
-.PHONY: help demo test bench scoreboard lint types format embedded ablations dev eval clean
+.PHONY: help demo test bench scoreboard lint types format embedded train-embedded ablations dev eval clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(DEMO)/.installed ## Route queries with the embedded pool: no key, no network, no torch
 	@$(DEMO)/bin/python examples/demo.py
@@ -66,6 +66,9 @@ embedded: $(TEST)/.installed ## Train the embedded models again
 
 ablations: $(TEST)/.installed ## Train the router in variations from one start: what each part of training is worth
 	$(TEST)/bin/python -m training.embedded.ablations
+
+train-embedded: $(TEST)/.installed ## Fit, then reinforce the embedded router; three tests, three seeds
+	$(TEST)/bin/python -m training.embedded.result --out train-results
 
 dev: $(DEV)/.installed ## Serve the graphs of langgraph.json on this machine
 	$(DEV)/bin/langgraph dev --no-browser
