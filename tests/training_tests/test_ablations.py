@@ -8,9 +8,9 @@ import pytest
 
 from langchain_r2.embedded.bundle import HOME
 from training.embedded import ablations, homes
-from training.embedded.ablations import BY_NAME, VARIATIONS, Options, again, main, one, run_settings, tables
+from training.embedded.ablations import BY_NAME, VARIATIONS, Options, main, one, run_settings, tables
 from training.embedded.corrected import corrections
-from training.embedded.records import CHOSEN, records_file, write_rows
+from training.embedded.records import CHOSEN, again, records_file, write_rows
 
 
 def options(out: Path, **more: Any) -> Options:

@@ -5,7 +5,6 @@ validation in the same way, and run on the same tests. Whatever is finished is k
 """
 
 import argparse
-import json
 import os
 import shlex
 import subprocess
@@ -20,7 +19,7 @@ from typing import Any, Final, Literal
 from langchain_r2.embedded.chat import read_json
 from langchain_r2.errors import BadValueError, R2Error
 from training.embedded.homes import ROLES
-from training.embedded.records import CHOSEN, record, records_file, write_rows
+from training.embedded.records import CHOSEN, again, record, records_file
 from training.embedded.tables import read_runs, table
 from training.executions import ExecutionCache
 from training.grpo_settings import Mode
@@ -186,13 +185,6 @@ def everything(variations: Sequence[Variation], seeds: int, options: Options, la
     text = tables(variations, seeds, options.out)
     (options.out / "ablations.md").write_text(text, encoding="utf-8")
     return text
-
-
-def again(out: Path, stage: str, seeds: int) -> None:
-    """Let the records of seed 0 stand beside every seed."""
-    rows = [json.loads(line) for line in records_file(out, stage, 0).read_text(encoding="utf-8").splitlines()]
-    for seed in range(1, seeds):
-        write_rows(records_file(out, stage, seed), [{**row, "seed": seed} for row in rows])
 
 
 def tables(variations: Sequence[Variation], seeds: int, out: Path) -> str:

@@ -13,24 +13,24 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from langchain_r2.embedded.bundle import HOME
 from training.commands_sft import sft_texts
-from training.embedded.homes import ROLES, new_home, run_items, settle
+from training.costs import stage
+from training.embedded.calibrate import TOLERANCE
+from training.embedded.homes import ROLES, new_home, settle
 from training.embedded.models import write_json
+from training.embedded.records import again, record
 from training.executions import ExecutionCache
-from training.items import load_train_items
 from training.settings import SftSettings, read_settings
 
 CONFIG: Final = "embedded"
-TESTS: Final = ("test", "wordings", "longer")
 RATES: Final = (5e-5, 1e-4, 2e-4)
 """Learning rates that the supervised fit is tried with."""
-TOLERANCE: Final = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +55,17 @@ def data(out: Path, sizes: Sizes) -> None:
 
 
 def sft(out: Path, folder: Path, rate: float, seed: int) -> dict[str, float]:
-    """Fit both adapters; returns the processor seconds by role."""
+    """Fit both adapters; returns the seconds by role."""
     from training.sft import fit_adapter
 
     settings = replace(read_settings(CONFIG, "sft", SftSettings), learning_rate=rate, seed=seed)
     seconds = {}
     for role in ROLES:
         texts, provenance = sft_texts(role, CONFIG, settings, out / "data")
-        started = time.process_time()
-        report = fit_adapter(role, texts, settings, folder / role, provenance)
-        seconds[role] = max(report.seconds, time.process_time() - started)
+        with stage(f"sft-{role}", out / "data" / "ledger.jsonl") as facts:
+            report = fit_adapter(role, texts, settings, folder / role, provenance)
+            facts |= {"tokens": report.tokens, "steps": report.steps, "texts": report.texts}
+        seconds[role] = report.seconds
     return seconds
 
 
@@ -105,25 +106,6 @@ def reinforce(out: Path, seed: int, sizes: Sizes, adapters: Path) -> Path:
     return folder
 
 
-def record(out: Path, stage: str, seed: int, adapters: Mapping[str, Path], sizes: Sizes, cache: ExecutionCache) -> None:
-    """Settle a stage's router and run it on the tests."""
-    file = out / "records" / f"{stage}-{seed}.jsonl"
-    if file.exists():
-        return
-    home = new_home(out / "homes" / f"{stage}-{seed}", **adapters)
-    write_json(home / "chosen.json", settle(home, cache))
-    rows: list[dict[str, Any]] = []
-    for split in TESTS:
-        items = load_train_items("arithmetic", split, sizes.tests, shard="eval")
-        for row in run_items(home, items, cache):
-            kept = {key: row[key] for key in ("split", "id", "answer", "right", "cost_usd", "router_usd", "calls")}
-            rows.append({"stage": stage, "seed": seed, **kept, "subtasks": len(row["plan"]), "models": row["models"]})
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_suffix(".tmp")
-    beside.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    beside.rename(file)
-
-
 def one_seed(out: Path, seed: int, sizes: Sizes) -> None:
     """Everything of one seed."""
     cache = ExecutionCache(out / "executions.sqlite")
@@ -132,11 +114,11 @@ def one_seed(out: Path, seed: int, sizes: Sizes) -> None:
     if seed:
         sft(out, adapters, rate, seed)
     start = {role: adapters / role for role in ROLES}
-    record(out, "sft", seed, start, sizes, cache)
+    record(out, "sft", seed, start, sizes.tests, cache)
     run = reinforce(out, seed, sizes, adapters)
     for number in range(1, sizes.rounds + 1):
         ended = {role: run / "adapters" / f"r{number}-{role}" for role in ROLES}
-        record(out, f"grpo{number}", seed, ended, sizes, cache)
+        record(out, f"grpo{number}", seed, ended, sizes.tests, cache)
 
 
 def in_lanes(parts: Iterable[list[str]], common: list[str], lanes: int = 2) -> None:
@@ -186,18 +168,10 @@ def everything(out: Path, seeds: int, sizes: Sizes) -> None:
     in_lanes(([f"--rate={rate:g}"] for rate in RATES), common)
     in_lanes(([f"--seed={seed}"] for seed in range(seeds)), common)
     shipped = {role: HOME / "router" / role for role in ROLES}
-    record(out, "shipped", 0, shipped, sizes, ExecutionCache(out / "executions.sqlite"))
-    for seed in range(1, seeds):
-        _again(out, seed)
+    record(out, "shipped", 0, shipped, sizes.tests, ExecutionCache(out / "executions.sqlite"))
+    again(out, "shipped", seeds)  # it was trained once: for pairing it stands beside every seed
     print(f"done in {(time.monotonic() - started) / 60:.1f} minutes")
     subprocess.run([sys.executable, "-m", "training.embedded.tables", str(out / "records")], check=True)  # noqa: S603
-
-
-def _again(out: Path, seed: int) -> None:
-    """The shipped router was trained once: for pairing it stands beside every seed."""
-    rows = (out / "records" / "shipped-0.jsonl").read_text().splitlines()
-    text = "".join(json.dumps({**json.loads(row), "seed": seed}) + "\n" for row in rows)
-    (out / "records" / f"shipped-{seed}.jsonl").write_text(text)
 
 
 if __name__ == "__main__":
