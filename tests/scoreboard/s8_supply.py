@@ -151,14 +151,20 @@ def _only_safetensors() -> Outcome:
     return judged("S8", "weights are safetensors", {"others": bool(files)}, others=files)
 
 
+_CONTAINED: Final = "langchain_r2/evals/sandbox/runner.py"
+"""The one file that runs what models wrote: it is a script for the inside of a sandbox, and never imported."""
+
+
 def _safe_calls() -> Outcome:
     found = [
         f"{path}:{node.lineno} {ast.unparse(node.func)}"
         for path, text in sources().items()
         for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in _UNSAFE
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in _UNSAFE and path != _CONTAINED
     ]
-    return judged("S8", "nothing that runs data", {"called": bool(found)}, called=found)
+    imported = [path for path, text in sources().items() if re.search(r"import.*\brunner\b|sandbox\.runner\b", text)]
+    wrong = {"called": bool(found), "the sandbox's inside imported": bool(imported)}
+    return judged("S8", "nothing that runs data", wrong, called=found, imported=imported)
 
 
 Check = Callable[[], Outcome]
