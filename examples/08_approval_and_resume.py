@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -28,6 +29,7 @@ def go_on(file: str) -> None:
     """Answer what the run asks, as another process would, until it ends."""
     with SqliteSaver.from_conn_string(file) as saver:
         graph = create_r2_graph(**embedded_router(), checkpointer=saver)
+        state: dict[str, Any] = {}
         while questions := waiting(graph, "question-1"):
             for _, asked in questions:
                 least, expected, worst = (usd(asked["estimate"][k]) for k in ("min_usd", "expected_usd", "worst_usd"))

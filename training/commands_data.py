@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from langchain_r2.errors import BadValueError
 from langchain_r2.ledger import usd
+from langchain_r2.model_spec import PromptStyle
 from training.costs import stage, totals
 from training.executions import ExecutionCache, model_hash
 from training.items import TrainItem, check_apart, load_train_items, split_hash
@@ -142,15 +143,12 @@ async def each(rows: Sequence[Any], work: Callable[[Any], Awaitable[None]], titl
 
 def _provenance(made: Opened, data: DataSettings, items: Sequence[TrainItem]) -> Row:
     writer = made.runner.decomposer
+    styles: set[PromptStyle] = {spec.prompt_style for spec in (writer, *made.pool)}
     return {
         "pool": pool_hash(made.pool),
         "models": list(made.pool.names),
         "decomposer": [writer.name, model_hash(writer)],
-        "prompts": {style: prompts_hash(style) for style in sorted({writer.prompt_style, *_styles(made)})},
+        "prompts": {style: prompts_hash(style) for style in sorted(styles)},
         "data": [data.source, data.split, data.seed, data.shard],
         "split_sha256": split_hash(items),
     }
-
-
-def _styles(made: Opened) -> set[Any]:
-    return {model.prompt_style for model in made.pool}

@@ -46,7 +46,7 @@ def _given_back(
             return None  # it stands there by itself too: which is which?
         if not any(word.search(part["text"]) for part in made):
             return None
-        made = [part | {"text": word.sub(f"#{needs}", part["text"])} for part in made]
+        made = [Subtask(id=p["id"], text=word.sub(f"#{needs}", p["text"]), depends_on=p["depends_on"]) for p in made]
     return made
 
 

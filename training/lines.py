@@ -64,7 +64,7 @@ def _whole_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             end += len(line)
             try:
                 row = json.loads(line)
-                row["id"], row["provenance"]
+                _ = row["id"], row["provenance"]
             except (ValueError, TypeError, KeyError) as error:
                 raise BadValueError(f"line {number} of {path}", line[:80], "a line of this stage") from error
             yield end, row

@@ -65,9 +65,9 @@ def aggregate_node(needs: Dependencies) -> Node:
 
 def _told_of_run(update: R2Update) -> dict[str, Any]:
     """What a tracer is told of a whole run."""
-    total = bill(update["attempts"])
+    total = bill(update.get("attempts", []))
     return {
-        "status": update["status"],
+        "status": update.get("status"),
         "cost_usd": total.cost_usd,
         "router_share": total.router_share,
         "calls": total.calls,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec
 
@@ -71,8 +72,8 @@ def styled(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
     @wraps(draw)
     def in_style(*args: P.args, **kwargs: P.kwargs) -> "Figure":
         try:
-            import matplotlib as mpl
-            import matplotlib.figure
+            mpl = import_module("matplotlib")
+            import_module("matplotlib.figure")
         except ImportError as error:
             raise MissingExtraError("plots", "draw") from error
         with mpl.rc_context(_SETTINGS):

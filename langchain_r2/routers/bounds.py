@@ -1,6 +1,6 @@
 """What asking a router costs at most, for routers that say it or are ours."""
 
-from typing import Any
+from collections.abc import Callable
 
 from langchain_r2.confidence import Confidence
 from langchain_r2.ledger import add_costs
@@ -57,8 +57,8 @@ def router_worst_usd(router: object, tokens: int, subtasks: int) -> float | None
         read = worst_input_tokens(prompt) + tokens
         one = executed_worst_usd(router.evaluator, read, router.confidence, router.pool, router.transport.max_tries)
         return None if one is None else one * subtasks
-    said: Any = getattr(router, "worst_usd", None)
-    return said(tokens, subtasks) if callable(said) else None
+    said: Callable[[int, int], float | None] | None = getattr(router, "worst_usd", None)
+    return said(tokens, subtasks) if said is not None else None
 
 
 def executed_worst_usd(

@@ -27,7 +27,9 @@ class PromptKeeper(BaseCallbackHandler):
 
     run_inline = True  # in the order of the calls
     # Only the start of a call is of interest. Whoever makes the events need not make the others for it.
-    ignore_llm = ignore_chain = ignore_agent = ignore_retriever = ignore_retry = ignore_custom_event = True
+    ignore_llm = ignore_chain = ignore_agent = True  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+    ignore_retriever = ignore_retry = True  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+    ignore_custom_event = True  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
     def __init__(self) -> None:
         """Start with none."""

@@ -73,7 +73,7 @@ def sink() -> Iterator[Sink]:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, *args: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
             """Nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

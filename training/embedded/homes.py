@@ -120,7 +120,6 @@ async def _run_all(graph: Any, items: Iterable[TrainItem]) -> list[dict[str, Any
             "router_usd": router.cost_usd,
             "calls": paid.calls,
             "plan": [s["text"] for s in out["plan"]["subtasks"]],
-            "models": [a["model"] for a in out["attempts"] if a["role"] == "executor"],
         }
 
     return list(await asyncio.gather(*(one(item) for item in items)))

@@ -36,7 +36,7 @@ def record(out: Path, stage: str, seed: int, adapters: Mapping[str, Path], tests
     for split in TESTS:
         for row in run_items(home, load_train_items("arithmetic", split, tests, shard="eval"), cache):
             kept = {key: row[key] for key in _KEPT}
-            rows.append({"stage": stage, "seed": seed, **kept, "subtasks": len(row["plan"]), "models": row["models"]})
+            rows.append({"stage": stage, "seed": seed, **kept, "subtasks": len(row["plan"])})
     write_rows(file, rows)
 
 

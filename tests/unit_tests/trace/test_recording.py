@@ -22,13 +22,14 @@ def recorded(graph: Any, number: int) -> tuple[Any, PromptKeeper]:
 def test_nothing_of_a_run_is_kept_when_it_has_gone(make: Any) -> None:
     made = make(lambda prompt: "answer: 1")
     graph = made.graph
-    keepers = []
-    for number in range(3):
+
+    def one(number: int) -> "weakref.ref[PromptKeeper]":
         record, keeper = recorded(graph, number)
         assert sum("prompt" in row for row in record["attempts"]) == 2
         assert str(number) in record["attempts"][0]["prompt"]  # its own, no other run's
-        keepers.append(weakref.ref(keeper))
-    del record, keeper
+        return weakref.ref(keeper)
+
+    keepers = [one(number) for number in range(3)]
     gc.collect()
     assert [keeper() for keeper in keepers] == [None, None, None]
 
