@@ -24,7 +24,7 @@ from training.costs import stage
 from training.embedded.calibrate import TOLERANCE
 from training.embedded.homes import ROLES, new_home, settle
 from training.embedded.models import write_json
-from training.embedded.records import again, record
+from training.embedded.records import record
 from training.executions import ExecutionCache
 from training.settings import SftSettings, read_settings
 
@@ -169,7 +169,6 @@ def everything(out: Path, seeds: int, sizes: Sizes) -> None:
     in_lanes(([f"--seed={seed}"] for seed in range(seeds)), common)
     shipped = {role: HOME / "router" / role for role in ROLES}
     record(out, "shipped", 0, shipped, sizes.tests, ExecutionCache(out / "executions.sqlite"))
-    again(out, "shipped", seeds)  # it was trained once: for pairing it stands beside every seed
     print(f"done in {(time.monotonic() - started) / 60:.1f} minutes")
     subprocess.run([sys.executable, "-m", "training.embedded.tables", str(out / "records")], check=True)  # noqa: S603
 

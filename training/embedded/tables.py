@@ -58,6 +58,10 @@ def read_runs(folder: Path) -> dict[str, dict[str, Runs]]:
             rows[row["split"], row["stage"]][row["seed"], row["id"]] = row
     if not rows:
         raise BadValueError("folder of records", str(folder), "one with records of stages, *.jsonl")
+    seeds = {seed for by_key in rows.values() for seed, _ in by_key}
+    for by_key in rows.values():
+        if len({seed for seed, _ in by_key}) == 1:  # it was trained once: it stands beside every seed
+            by_key |= {(seed, id_): row for (_, id_), row in by_key.items() for seed in seeds}
     found: dict[str, dict[str, Runs]] = defaultdict(dict)
     keys: dict[str, list[tuple[int, str]]] = {}
     for (split, stage), by_key in rows.items():
