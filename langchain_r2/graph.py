@@ -91,7 +91,8 @@ def create_r2_graph(  # noqa: PLR0913 - the library's entry: all but the pool ar
         checkpointer: Any LangGraph checkpointer. With LangGraph's default serializer it is given one that reads only
             plain data and messages (:mod:`langchain_r2.serializer`).
         store: Any LangGraph store; records of models are kept in it from query to query.
-        cache: Any LangGraph cache; its serializer as the checkpointer's.
+        cache: Any LangGraph cache, for nodes with a cache policy; those made here have none, since what is cached
+            would be billed again. Its serializer as the checkpointer's.
         ledger: Where runs and calls are written down, so that :func:`~langchain_r2.resume` goes on with a killed run
             without paying for a reply twice, such as a ``CallLedger``. None: nowhere.
         name: The compiled graph's name.

@@ -55,7 +55,7 @@ class GrpoSettings:
     """Updates that one set of rollouts is used for."""
     curriculum: Literal["random", "easy_to_hard"] = "random"
     generation: Literal["transformers", "numpy", "vllm_colocate", "vllm_server"] = "transformers"
-    """What writes rollouts. ``numpy``: for models of the embedded router's kind, three times as fast on one core."""
+    """What writes rollouts. ``numpy``: for models of the embedded router's kind, without torch."""
     vllm_server_url: str | None = None
     vllm_memory_share: float = 0.3
     dtype: Literal["float32", "bfloat16"] = "float32"

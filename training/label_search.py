@@ -16,13 +16,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from langchain_r2.evals.executing import Execution
 from langchain_r2.evals.grading import graded
 from langchain_r2.pool import ModelPool
 from langchain_r2.types import Group, Subtask
 from training.executions import Stored
 from training.items import TrainItem
 from training.plan_runs import PlanRequest, PlanRun, PlanRunner
-from training.probes import Execution, execute
+from training.probes import execute
 from training.settings import SearchSettings
 
 

@@ -22,6 +22,11 @@ class Execution(NamedTuple):
     attempts: list[Attempt]
 
     @property
+    def failed(self) -> bool:
+        """Whether the call failed, which says nothing about the model."""
+        return self.attempts[-1]["error_type"] is not None
+
+    @property
     def cost_usd(self) -> float | None:
         """Of all its tries; None where a price is unknown."""
         return bill(self.attempts).cost_usd
@@ -35,6 +40,7 @@ async def execute(
     answers: Mapping[str, str],
     *,
     top_logprobs: int = 0,
+    deadline_s: float | None = None,
 ) -> Execution:
     """Have a model do a subtask, given the answers that it needs."""
     needed = {d: answers[d] for d in subtask["depends_on"]}
@@ -54,6 +60,7 @@ async def execute(
         budget=Budget(),
         subtask_id=subtask["id"],
         top_logprobs=top_logprobs,
+        deadline_s=deadline_s,
     )
     outcome = await arun(transport.call(call))
     problem, answer = unusable(outcome, plain=spec.prompt_style == "plain")

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from langchain_r2.embedded.bundle import HOME
-from training.embedded import ablations, homes
+from training.embedded import ablations, calibrate, homes
 from training.embedded.ablations import BY_NAME, VARIATIONS, Options, main, one, run_settings, tables
 from training.embedded.corrected import corrections
-from training.embedded.records import CHOSEN, again, records_file, write_rows
+from training.embedded.records import CHOSEN, records_file, write_rows
 
 
 def options(out: Path, **more: Any) -> Options:
@@ -82,7 +82,6 @@ def test_the_best_is_chosen_on_validation_and_the_start_stands_beside_every_seed
     for seed in (0, 1):
         records(tmp_path, "joint", seed, right=False, accuracy=0.902, usd=2e-6)
         records(tmp_path, "paper", seed, right=False, accuracy=0.899, usd=1e-6)
-    again(tmp_path, "sft", 2)
     text = tables([BY_NAME[name] for name in ("sft", "joint", "paper")], 2, tmp_path)
     assert "**paper**" in text  # within the tolerance, and cheaper
     assert "test: 4 problems, 2 seeds" in text
@@ -93,13 +92,13 @@ def test_the_best_is_chosen_on_validation_and_the_start_stands_beside_every_seed
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["corrected", "kappa"])
 def test_a_variation_is_trained_and_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for constant, value in {
-        "PLAN_PROBLEMS": 12,
-        "CHOICE_PROBLEMS": 3,
-        "COVERAGES": (0.75,),
-        "THRESHOLDS": (0.95,),
-    }.items():
-        monkeypatch.setattr(homes, constant, value)
+    for module, constant, value in (
+        (homes, "PLAN_PROBLEMS", 12),
+        (homes, "CHOICE_PROBLEMS", 3),
+        (calibrate, "COVERAGES", (0.75,)),
+        (calibrate, "THRESHOLDS", (0.95,)),
+    ):
+        monkeypatch.setattr(module, constant, value)
     one(BY_NAME[name], 0, options(tmp_path))
     file = records_file(tmp_path, name, 0)
     rows = [json.loads(line) for line in file.read_text().splitlines()]

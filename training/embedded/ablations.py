@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 from langchain_r2.embedded.chat import read_json
 from langchain_r2.errors import BadValueError, R2Error
 from training.embedded.homes import ROLES
-from training.embedded.records import CHOSEN, again, record, records_file
+from training.embedded.records import CHOSEN, record, records_file
 from training.embedded.tables import read_runs, table
 from training.executions import ExecutionCache
 from training.grpo_settings import Mode
@@ -167,7 +167,7 @@ def everything(variations: Sequence[Variation], seeds: int, options: Options, la
     if options.start is None:
         fit_start(options)
     options.adapters()
-    # The start is the same for all seeds: it runs once, and its records stand beside every seed.
+    # The start is the same for all seeds: it runs once, and the tables let it stand beside every seed.
     parts = [(v, seed) for seed in range(seeds) for v in variations if v.kind != "start" or not seed]
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     common = [f"--{name}={value}" for name, value in asdict(options).items() if value is not None]
@@ -179,9 +179,6 @@ def everything(variations: Sequence[Variation], seeds: int, options: Options, la
 
     with ThreadPoolExecutor(lanes) as pool:
         list(pool.map(part, parts))
-    for variation in variations:
-        if variation.kind == "start":
-            again(options.out, variation.name, seeds)
     text = tables(variations, seeds, options.out)
     (options.out / "ablations.md").write_text(text, encoding="utf-8")
     return text

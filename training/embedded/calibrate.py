@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,12 +108,23 @@ def write_router(home: Path, tokenizer: Tokenizer, calibrations: dict[str, Calib
         "coverage": COVERAGES[0],
         "threshold": THRESHOLDS[0],
     }
-    write_json(home / "router.json", settings)
     drawn = validation_problems(CHOICE_PROBLEMS, "choice")
+    write_json(home / "router.json", settings)
+    return choose(home, settings, lambda: asyncio.run(run_validation(home, drawn)))
+
+
+def choose(home: Path, settings: dict[str, Any], run: Callable[[], tuple[float, float]]) -> dict[str, Any]:
+    """Choose coverage and threshold, and write them into a home's ``router.json``, with what was tried.
+
+    Args:
+        home: Whose router it is.
+        settings: All others.
+        run: Gives accuracy and USD per query of the router as it stands in ``router.json``, on validation problems.
+    """
     tried = []
     for coverage, threshold in tqdm(list(itertools.product(COVERAGES, THRESHOLDS)), desc="choosing settings"):
         write_json(home / "router.json", {**settings, "coverage": coverage, "threshold": threshold})
-        accuracy, cost = asyncio.run(run_validation(home, drawn))
+        accuracy, cost = run()
         tried.append({"coverage": coverage, "threshold": threshold, "accuracy": accuracy, "usd_per_query": cost})
     best = max(row["accuracy"] for row in tried)
     chosen = min((r for r in tried if r["accuracy"] >= best - TOLERANCE), key=lambda r: r["usd_per_query"])

@@ -7,7 +7,6 @@ on validation problems only. All calls go through one cache of executions, so th
 import asyncio
 import dataclasses
 import hashlib
-import itertools
 import json
 import shutil
 from collections.abc import Iterable, Sequence
@@ -25,8 +24,8 @@ from langchain_r2.graph import create_r2_graph
 from langchain_r2.ledger import bill
 from langchain_r2.prompts import bare
 from langchain_r2.types import ROUTER_ROLES
-from training.embedded.calibrate import CHOICE_PROBLEMS, COVERAGES, THRESHOLDS, TOLERANCE
-from training.embedded.models import ask, load_engine, write_json
+from training.embedded.calibrate import CHOICE_PROBLEMS, choose
+from training.embedded.models import ask, load_engine
 from training.executions import CachedTransport, ExecutionCache, Stored
 from training.items import TrainItem, load_train_items
 from training.plan_runs import PlanRequest, PlanRunner
@@ -53,23 +52,19 @@ def new_home(folder: Path, *, decomposer: Path, allocator: Path) -> Path:
 
 
 def settle(home: Path, cache: ExecutionCache) -> dict[str, Any]:
-    """Calibrate a home's plans, choose coverage and threshold, write its ``router.json``; returns what was tried."""
+    """Calibrate a home's plans, choose coverage and threshold, write its ``router.json``; returns what was chosen."""
     settings = read_json(home / "router.json")
     settings["decomposer_calibration"] = dataclasses.asdict(plan_calibration(home, cache))
     drawn = load_train_items("arithmetic", "validation", CHOICE_PROBLEMS, shard="choice")
-    tried = []
-    for coverage, threshold in itertools.product(COVERAGES, THRESHOLDS):
-        write_json(home / "router.json", {**settings, "coverage": coverage, "threshold": threshold})
+
+    def run() -> tuple[float, float]:
         rows = run_items(home, drawn, cache)
-        accuracy = sum(row["right"] for row in rows) / len(rows)
-        cost = sum(row["cost_usd"] for row in rows) / len(rows)
-        tried.append({"coverage": coverage, "threshold": threshold, "accuracy": accuracy, "usd_per_query": cost})
-    best = max(row["accuracy"] for row in tried)
-    chosen = min((r for r in tried if r["accuracy"] >= best - TOLERANCE), key=lambda r: r["usd_per_query"])
-    settings |= {"coverage": chosen["coverage"], "threshold": chosen["threshold"]}
-    settings["chosen_on"] = {"split": "validation", "problems": CHOICE_PROBLEMS, "tried": tried}
-    write_json(home / "router.json", settings)
-    return chosen
+        return sum(row["right"] for row in rows) / len(rows), sum(row["cost_usd"] for row in rows) / len(rows)
+
+    chosen = choose(home, settings, run)
+    keys = ("coverage", "threshold")
+    tried: list[dict[str, Any]] = chosen["chosen_on"]["tried"]
+    return next(row for row in tried if all(row[key] == chosen[key] for key in keys))
 
 
 def plan_calibration(home: Path, cache: ExecutionCache) -> Calibration:

@@ -51,10 +51,3 @@ def write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
     beside = file.with_suffix(".tmp")
     beside.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     beside.replace(file)
-
-
-def again(out: Path, stage: str, seeds: int) -> None:
-    """Let the records of seed 0 stand beside every seed."""
-    rows = [json.loads(line) for line in records_file(out, stage, 0).read_text(encoding="utf-8").splitlines()]
-    for seed in range(1, seeds):
-        write_rows(records_file(out, stage, seed), [{**row, "seed": seed} for row in rows])
