@@ -103,8 +103,11 @@ class Seen:
 
 
 def langsmith_runs(kept: Sink) -> list[Seen]:
-    """The runs of multipart requests: parts ``post.ID`` and ``patch.ID``, large fields in parts of their own."""
-    runs: dict[str, dict[str, Any]] = {}
+    """The runs of multipart requests: parts ``post.ID`` and ``patch.ID``, large fields in parts of their own.
+
+    A run's patch holds over its post, whichever came first: the client may send them in either order.
+    """
+    sent: dict[str, dict[str, dict[str, Any]]] = {"post": {}, "patch": {}}
     for path, kind, body in kept.requests:
         if not path.startswith("/runs/multipart"):
             continue
@@ -112,9 +115,10 @@ def langsmith_runs(kept: Sink) -> list[Seen]:
         parts: Any = whole.get_payload()
         for part in parts:
             name = part.get_param("name", header="content-disposition")
-            _, id_, *inner = name.split(".")
+            verb, id_, *inner = name.split(".")
             value = json.loads(part.get_payload(decode=True))
-            runs.setdefault(id_, {}).update({inner[0]: value} if inner else value)
+            sent[verb].setdefault(id_, {}).update({inner[0]: value} if inner else value)
+    runs = {id_: {**posted, **sent["patch"].get(id_, {})} for id_, posted in sent["post"].items()}
     return [
         Seen(id_, run["parent_run_id"], run["name"], run["run_type"], run["extra"].get("metadata", {}), run)
         for id_, run in runs.items()
