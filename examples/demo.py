@@ -13,7 +13,7 @@ from langgraph.store.memory import InMemoryStore
 from rich.console import Console
 
 from langchain_r2 import create_r2_graph
-from langchain_r2.cli_view import show_run
+from langchain_r2.cli.view import show_run
 from langchain_r2.embedded import embedded_router
 from langchain_r2.evals.benchmarks.arithmetic import Problem, grade, problems
 from langchain_r2.flow import arun

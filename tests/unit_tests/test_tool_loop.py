@@ -11,7 +11,7 @@ from rich.console import Console
 
 from langchain_r2 import FREE, ChatR2, ConfigurationError, ModelPool, ModelSpec, Price, R2Context, resume
 from langchain_r2.call_ledger import CallLedger
-from langchain_r2.cli_view import show_run
+from langchain_r2.cli.view import show_run
 from langchain_r2.executors import per_call, with_tools
 from langchain_r2.graph import create_r2_graph
 from langchain_r2.ledger import bill

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from langchain_r2 import ModelPool, cli, create_r2_graph
+from langchain_r2 import ModelPool, create_r2_graph
+from langchain_r2.cli import shared
 from langchain_r2.errors import RejectedError
 from langchain_r2.routers.baselines import FixedAllocator
 from langchain_r2.routers.prompted import PromptedDecomposer
@@ -27,7 +28,7 @@ def invoke(pool: ModelPool, monkeypatch: pytest.MonkeyPatch) -> Cli:
         router: Any = {"decomposer": PromptedDecomposer(pool["m1"]), "allocator": FixedAllocator(pool, "m1")}
         return create_r2_graph(pool, **router, **kept)
 
-    monkeypatch.setattr(cli, "build_graph", build_graph)
+    monkeypatch.setattr(shared, "build_graph", build_graph)
     return run
 
 

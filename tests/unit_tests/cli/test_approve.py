@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from langchain_r2.call_ledger import CallLedger
 from langchain_r2.cli import app
-from langchain_r2.cli_approve import ask_up
+from langchain_r2.cli.approve import ask_up
 
 QUERY = "tom fills 33 boxes with 50 cards each and loses 20 . how many cards is that for tom ?"
 
@@ -84,7 +84,7 @@ def test_an_interrupted_question_is_asked_again_by_resume(tmp_path: Path, monkey
 
     file = str(tmp_path / "calls.db")
     with monkeypatch.context() as patched:
-        patched.setattr("langchain_r2.cli_approve.ask_plan", interrupted)
+        patched.setattr("langchain_r2.cli.approve.ask_plan", interrupted)
         assert ask("--approve", "--ledger", file, says="").exit_code == 130
     result = CliRunner().invoke(app, ["resume", "--json", "--ledger", file], input="y\n")
     assert (result.exit_code, record_of(result)["answer"]) == (0, "1630")

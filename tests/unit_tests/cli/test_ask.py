@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from langchain_r2 import ModelPool, cli, create_r2_graph
+from langchain_r2 import ModelPool, create_r2_graph
+from langchain_r2.cli import shared
 from langchain_r2.routers.baselines import FixedAllocator
 from langchain_r2.routers.prompted import PromptedDecomposer
 from langchain_r2.run_record import read_records
@@ -52,7 +53,7 @@ class TestAsk:
             lambda p: plans.get(p, hard if p == "solve : part 7" else "answer: 6"), prompt_style="bare"
         )
         graph = create_r2_graph(pool, decomposer=PromptedDecomposer(pool["m1"]), allocator=FixedAllocator(pool, "m1"))
-        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: graph)
+        monkeypatch.setattr(shared, "build_graph", lambda *_, **__: graph)
         text = run("ask", "hard").stdout
         assert re.search(r"⇄ 1\.1 +easy", text)
         assert re.search(r"1\.2 +⇄ m1", text)
@@ -124,7 +125,7 @@ class TestAsk:
             def invoke(self, *_: object, **__: object) -> None:
                 raise ZeroDivisionError("odd")
 
-        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: Broken())
+        monkeypatch.setattr(shared, "build_graph", lambda *_, **__: Broken())
         result = run("ask", "x", *["--json"] * as_json)
         assert result.exit_code == 3
         assert "ZeroDivisionError: odd" in (json.loads(result.stdout)["error"] if as_json else result.stderr)

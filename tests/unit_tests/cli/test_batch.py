@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from langchain_r2 import ModelPool, cli, cli_batch
+from langchain_r2 import ModelPool
+from langchain_r2.cli import many_queries, shared
 from langchain_r2.errors import BadValueError
 from langchain_r2.run_record import read_records
 from tests.unit_tests.cli.console import Cli, calls, child_env, run, write_queries
@@ -49,7 +50,7 @@ class TestBatch:
             async def ainvoke(self, *_: object, **__: object) -> None:
                 raise BadValueError("prompt", "900 tokens", "at most 512 tokens")
 
-        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: Broken())
+        monkeypatch.setattr(shared, "build_graph", lambda *_, **__: Broken())
         result = run("batch", source, tmp_path / "out")
         assert result.exit_code == 3
         assert [r["cost_usd"] for r in read_records(tmp_path / "out")] == [None] * 3
@@ -140,7 +141,7 @@ class TestBatch:
                 running -= 1
                 raise ValueError
 
-        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: Counting())
+        monkeypatch.setattr(shared, "build_graph", lambda *_, **__: Counting())
         source = write_queries(tmp_path / "in", *[{"query": "x"}] * 9)
         run("batch", source, tmp_path / "out", "--concurrency", 4)
         assert most == 4
@@ -182,7 +183,7 @@ class TestBatch:
     def test_a_byte_order_mark_and_blank_lines_are_read_over(self, tmp_path: Path) -> None:
         file = tmp_path / "in"
         file.write_bytes(b'\xef\xbb\xbf{"query": "a\\u2028"}\r\n\r\n{"query": "b\xe2\x80\xa8c"}\r\n')
-        assert list(cli_batch.read_queries(file)) == [("1", "a\u2028"), ("3", "b\u2028c")]
+        assert list(many_queries.read_queries(file)) == [("1", "a\u2028"), ("3", "b\u2028c")]
 
 
 class TestInterrupt:
@@ -191,7 +192,7 @@ class TestInterrupt:
             def invoke(self, *_: object, **__: object) -> None:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(cli, "build_graph", lambda *_, **__: Interrupted())
+        monkeypatch.setattr(shared, "build_graph", lambda *_, **__: Interrupted())
         assert run("ask", "x").exit_code == 130
 
     @pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -202,14 +203,15 @@ class TestInterrupt:
             textwrap.dedent("""
             import signal
 
-            import langchain_r2.cli as cli
+            from langchain_r2 import cli
+            from langchain_r2.cli import shared
             from langchain_r2 import create_r2_graph
             from langchain_r2.routers.baselines import FixedAllocator, NoDecomposer
             from langchain_r2.testing import ScriptedChatModel, scripted_pool
 
             pool = scripted_pool(ScriptedChatModel(script=["answer: 1"], delay_s=0.1))
             graph = create_r2_graph(pool, decomposer=NoDecomposer(), allocator=FixedAllocator(pool, "m1"))
-            cli.build_graph = lambda *_, **__: graph
+            shared.build_graph = lambda *_, **__: graph
             signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
             cli.main()
             """)

@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from langchain_r2 import ModelPool, cli, create_r2_graph
 from langchain_r2.call_ledger import CallLedger
+from langchain_r2.cli import shared
 from langchain_r2.errors import LedgerError
 from langchain_r2.routers.baselines import FixedAllocator
 from langchain_r2.routers.prompted import PromptedDecomposer
@@ -39,7 +40,7 @@ class Kept:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.script, self.ledger, self.folder = Killing(), folder / "calls.db", folder
         self.pool: ModelPool = scripted_pool(self.script, prompt_style="bare")
-        monkeypatch.setattr(cli, "build_graph", self._graph)
+        monkeypatch.setattr(shared, "build_graph", self._graph)
 
     def _graph(self, name: str, *, check: bool = True, **kept: Any) -> Any:
         router: Any = {"decomposer": PromptedDecomposer(self.pool["m1"]), "allocator": FixedAllocator(self.pool, "m1")}

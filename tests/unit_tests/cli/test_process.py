@@ -23,7 +23,8 @@ def test_a_narrow_encoding_breaks_nothing(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(
         textwrap.dedent("""
-        import langchain_r2.cli as cli
+        from langchain_r2 import cli
+        from langchain_r2.cli import shared
         from langchain_r2 import create_r2_graph
         from langchain_r2.routers.baselines import FixedAllocator, NoDecomposer
         from langchain_r2.testing import scripted_message, scripted_pool
@@ -31,7 +32,7 @@ def test_a_narrow_encoding_breaks_nothing(tmp_path: Path) -> None:
         unsure = scripted_message("answer: 1", "", 0.1)
         pool = scripted_pool([unsure], ["answer: caf\\u00e9 \\ud800"])
         graph = create_r2_graph(pool, decomposer=NoDecomposer(), allocator=FixedAllocator(pool, "m1"))
-        cli.build_graph = lambda *_, **__: graph
+        shared.build_graph = lambda *_, **__: graph
         cli.main()
         """)
     )

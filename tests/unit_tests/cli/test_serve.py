@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from langchain_r2 import ModelPool, Price, cli
-from langchain_r2.cli_serve import pool_toml
+from langchain_r2.cli.serve import pool_toml
 from langchain_r2.embedded import embedded_pool, server
 from langchain_r2.errors import BadValueError
 

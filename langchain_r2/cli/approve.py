@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from langchain_r2.approval import Decision, PlannedSubtask, PlanRequest, UpwardRequest
-from langchain_r2.cli_view import clean, note
+from langchain_r2.cli.view import clean, note
 from langchain_r2.config import R2Context
 from langchain_r2.ledger import usd
 from langchain_r2.types import CostEstimate

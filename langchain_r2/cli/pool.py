@@ -2,15 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from langchain_r2.cli.shared import wrong_use
 
 if TYPE_CHECKING:
     from langchain_r2.pool_check import ModelCheck
@@ -25,15 +27,12 @@ _COLUMNS: Final = {
 }
 """What the table shows of a row, in the row's order."""
 
-Guard = Callable[[], Any]
-"""Makes what reports wrong use as one message."""
 
-
-def pool_commands(guard: Guard) -> typer.Typer:
-    """The commands, each reporting wrong use through the guard."""
+def pool_commands() -> typer.Typer:
+    """The commands."""
     app = typer.Typer(no_args_is_help=True, help="Write and check pool files.")
     for command in (check, new, template):
-        app.command()(guard()(command))
+        app.command()(wrong_use()(command))
     return app
 
 
@@ -68,7 +67,7 @@ def new(
     file: Annotated[Path, typer.Argument(help="Where to write the pool file; it must not exist.", metavar="FILE")],
 ) -> None:
     """Write a pool file by asking. It never asks for a key, only for the name of the variable that holds it."""
-    from langchain_r2.cli_pool_new import ask_pool, write_pool
+    from langchain_r2.cli.pool_new import ask_pool, write_pool
 
     if file.exists() or not file.parent.is_dir():
         from langchain_r2.errors import BadValueError
@@ -86,7 +85,7 @@ def template() -> None:
 
 
 def _show(console: Console, rows: "Iterable[ModelCheck]", cost_usd: float | None) -> None:
-    from langchain_r2.cli_view import clean
+    from langchain_r2.cli.view import clean
     from langchain_r2.ledger import usd
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

@@ -51,7 +51,7 @@ def clean(text: str) -> str:
     )
 
 
-def note(text: str, style: str) -> None:
+def note(text: str, style: str = "") -> None:
     """One line on stderr: stdout is for results."""
     Console(stderr=True).print(clean(text), style=style, markup=False, highlight=False, soft_wrap=True)
 

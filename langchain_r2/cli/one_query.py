@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from langchain_r2.call_ledger import CallLedger, Run
-from langchain_r2.cli_view import show_run
+from langchain_r2.cli.view import note, show_run
 from langchain_r2.errors import BadValueError, ConfigurationError
 from langchain_r2.run_record import answered, append_record, failed_record, open_records, run_record, to_json
 from langchain_r2.types import RunRecord
@@ -23,7 +23,7 @@ class Told(NamedTuple):
     state: Mapping[str, Any] | None
     """What the graph returned; None where it raised."""
 
-    def show(self, note: Callable[[str, str], None], *, as_json: bool) -> int:
+    def show(self, *, as_json: bool) -> int:
         """Print it; gives the exit code."""
         if as_json:
             typer.echo(to_json(self.record))

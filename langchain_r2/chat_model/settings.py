@@ -10,8 +10,8 @@ from langchain_core.messages import BaseMessage
 from langgraph.store.base import BaseStore
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from langchain_r2.chat_run import chat_turn
-from langchain_r2.chat_tracing import TracedChatModel
+from langchain_r2.chat_model.run import chat_turn
+from langchain_r2.chat_model.tracing import TracedChatModel
 from langchain_r2.config import R2Context
 from langchain_r2.errors import BadValueError
 from langchain_r2.graph import create_r2_graph

@@ -1,28 +1,26 @@
 """The commands that draw plots: ``langchain-r2 plot frontier | curves | calibration``."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from langchain_r2.cli.shared import wrong_use
+
 if TYPE_CHECKING:  # a command imports what it needs, so that `--help` is quick
     from matplotlib.figure import Figure
-
-Guard = Callable[[], Any]
-"""Makes what reports wrong use as one message."""
 
 Out = Annotated[Path, typer.Option(help="Both FILE.png and FILE.svg are written.", metavar="FILE")]
 
 
-def plot_commands(guard: Guard) -> typer.Typer:
-    """The commands, each reporting wrong use through the guard."""
+def plot_commands() -> typer.Typer:
+    """The commands."""
     about = "Draw plots, as PNG and SVG: cost against accuracy, learning curves, calibration."
     app = typer.Typer(no_args_is_help=True, help=about)
     for command in (frontier, curves, calibration):
-        app.command()(guard()(command))
+        app.command()(wrong_use()(command))
     return app
 
 

@@ -1,7 +1,7 @@
 """Runs and the graph to be looked at: ``langchain-r2 trace``, the file of ``ask --trace``, what ``draw`` needs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -61,51 +61,3 @@ class PageFile:
         from langchain_r2.trace import RunPage
 
         RunPage(self._prompts.add_to(record)).save(self._path)
-
-
-def form_for(form: str | None, out: Path | None) -> Literal["mermaid", "ascii", "svg", "png"]:
-    """How to draw: as asked, else as the file is named.
-
-    Raises:
-        BadValueError: A picture of bytes would go to the terminal.
-    """
-    named: dict[str, Literal["mermaid", "ascii", "svg", "png"]] = {
-        ".svg": "svg", ".png": "png", ".txt": "ascii",
-        "svg": "svg", "png": "png", "ascii": "ascii", "mermaid": "mermaid",
-    }  # fmt: skip
-    chosen = named[form] if form else named.get(out.suffix.lower() if out else "", "mermaid")
-    if chosen == "png" and out is None:
-        raise BadValueError("format", "png", "another format without a file", "Give --out FILE.png.")
-    return chosen
-
-
-def record_of(path: Path, id_: str | None) -> RunRecord:
-    """A record of a file: that with an id, else the last.
-
-    Raises:
-        BadValueError: There is none.
-    """
-    from langchain_r2.run_record import iter_records
-
-    found = None
-    for record in iter_records(path):
-        if id_ is None or record["id"] == id_:
-            found = record
-    if found is None:
-        raise BadValueError("run", id_ or str(path), f"the id of a record in {path}" if id_ else "a file with a record")
-    return found
-
-
-def write_drawing(drawn: str | bytes, out: Path | None) -> None:
-    """Print a drawing, or write it into a file.
-
-    Raises:
-        BadValueError: The file cannot be written.
-    """
-    if out is None:
-        typer.echo(drawn, nl=False)
-        return
-    try:
-        out.write_bytes(drawn.encode() if isinstance(drawn, str) else drawn)
-    except OSError as error:
-        raise BadValueError("file for the drawing", str(out), "a file that can be written", str(error)) from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from langchain_r2.cli.view import note
 from langchain_r2.errors import BadValueError
 
 if TYPE_CHECKING:
@@ -77,14 +78,13 @@ def evaluate_command(  # noqa: PLR0913 - its options
     ] = False,
 ) -> None:
     """Compare methods on a benchmark, or on your own questions: accuracy and cost, with error bars."""
-    from langchain_r2.calibrate.named import named_router  # noqa: PLC0415 - so that `--help` is quick
-    from langchain_r2.cli_view import note  # noqa: PLC0415
-    from langchain_r2.eval_page import write_page  # noqa: PLC0415
-    from langchain_r2.evals.benchmarks import load_items  # noqa: PLC0415
-    from langchain_r2.evals.folder import CALLS  # noqa: PLC0415
-    from langchain_r2.evals.grading import RUNS_CODE, Tools  # noqa: PLC0415
-    from langchain_r2.evals.run import Limits, evaluate  # noqa: PLC0415
-    from langchain_r2.evals.sandbox import SandboxChecker  # noqa: PLC0415
+    from langchain_r2.calibrate.named import named_router
+    from langchain_r2.eval_page import write_page
+    from langchain_r2.evals.benchmarks import load_items
+    from langchain_r2.evals.folder import CALLS
+    from langchain_r2.evals.grading import RUNS_CODE, Tools
+    from langchain_r2.evals.run import Limits, evaluate
+    from langchain_r2.evals.sandbox import SandboxChecker
 
     splits = [None] if split is None else listed("split", split, "test,wordings")
     groups = listed("methods", methods, "r2,direct")
@@ -119,7 +119,7 @@ def evaluate_command(  # noqa: PLR0913 - its options
                     cache=out / CALLS,
                     restart=restart,
                 )
-            note(f"report: {write_page(folder)}", "")
+            note(f"report: {write_page(folder)}")
     if not whole:
         raise typer.Exit(1)
 
@@ -135,8 +135,8 @@ def validation_items(
     needed: Sequence[str],
 ) -> "Selection | None":
     """What baselines are tuned on: what was named, else the benchmark's split ``validation``, if it has one."""
-    from langchain_r2.evals.benchmarks import BENCHMARKS, load_items  # noqa: PLC0415 - so that `--help` is quick
-    from langchain_r2.evals.methods import BASELINES, groups_of  # noqa: PLC0415
+    from langchain_r2.evals.benchmarks import BENCHMARKS, load_items
+    from langchain_r2.evals.methods import BASELINES, groups_of
 
     if not set(groups_of(needed)) & set(BASELINES):
         return None
@@ -154,7 +154,7 @@ def validation_items(
 
 def in_process(pool: "ModelPool") -> bool:
     """Whether all models run in this process: their prices are on paper, and nobody has to be asked."""
-    from langchain_r2.in_process import InProcessChatModel  # noqa: PLC0415 - so that `--help` is quick
+    from langchain_r2.in_process import InProcessChatModel
 
     return all(isinstance(spec.model, InProcessChatModel) for spec in (*pool.models, *pool.executors))
 

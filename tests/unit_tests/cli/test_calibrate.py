@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from langchain_r2 import ModelPool, cli
-from langchain_r2.calibrate import command
+from langchain_r2.cli import calibration_run
 from langchain_r2.confidence import Confidence
 from langchain_r2.confidence.file import CalibrationFile
 from langchain_r2.testing import ScriptedChatModel, scripted_message, scripted_pool
@@ -47,7 +47,7 @@ def calibrate(items: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # drawing takes seconds
 
     def run(pool: ModelPool, *arguments: object, source: tuple[object, ...] = ("--items", items)) -> Result:
-        monkeypatch.setattr(command, "resolve_pool", lambda _: pool)
+        monkeypatch.setattr(calibration_run, "resolve_pool", lambda _: pool)
         words = ["calibrate", "--pool", tmp_path / "my.toml", *source, *arguments]
         return CliRunner().invoke(cli.app, [str(w) for w in words], catch_exceptions=False)
 

@@ -16,7 +16,7 @@ from langchain_core.outputs import ChatResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
-from langchain_r2.chat_run import run_config
+from langchain_r2.chat_model.run import run_config
 
 _CONFIG: Final[ContextVar[RunnableConfig | None]] = ContextVar("r2_chat_config", default=None)
 """The graph's config under the run that goes on in this context."""

@@ -20,8 +20,8 @@ def serve_embedded(
 
     On stdout it writes a pool file that reaches them: langchain-r2 serve-embedded > pool.toml
     """
-    from langchain_r2.embedded.server import base_url, listen, new_server, served_models  # noqa: PLC0415 - numpy
-    from langchain_r2.pool_file import EMBEDDED, resolve_pool  # noqa: PLC0415
+    from langchain_r2.embedded.server import base_url, listen, new_server, served_models
+    from langchain_r2.pool_file import EMBEDDED, resolve_pool
 
     pool, models = resolve_pool(EMBEDDED), served_models()
     server = new_server(models)

@@ -34,8 +34,8 @@ def calibrate(
     ] = None,
 ) -> None:
     """Measure a pool's models on labelled subtasks: what their confidence is worth, and what follows for routing."""
-    from langchain_r2.calibrate.command import run  # noqa: PLC0415 - so that `--help` is quick
-    from langchain_r2.confidence import Confidence  # noqa: PLC0415
+    from langchain_r2.cli.calibration_run import run
+    from langchain_r2.confidence import Confidence
 
     confidence = Confidence(signal=signal, samples=samples, verifier=verifier)
     code = run(

@@ -18,7 +18,7 @@ from langchain_r2.calibrate.items import Item, digest, probe_items, read_items
 from langchain_r2.calibrate.measure import Answer, ask, measured, most_usd
 from langchain_r2.calibrate.plot import draw_calibration
 from langchain_r2.calibrate.routing import reordered, summary
-from langchain_r2.cli_view import clean
+from langchain_r2.cli.view import clean, note
 from langchain_r2.confidence import Confidence
 from langchain_r2.confidence.file import CalibrationFile, Measured, Settings, calibration_path
 from langchain_r2.errors import BadValueError, MissingExtraError
@@ -76,12 +76,12 @@ def run(
         file = file.model_copy(update={"models": _kept(path, file, models)})
     waiting = [spec for spec in models if spec.name not in file.models]
     most = most_usd(waiting, drawn, confidence, models)
-    _note(f"{len(waiting)} models, {len(drawn)} items each: at most {usd(most)} USD, failed tries aside")
+    note(f"{len(waiting)} models, {len(drawn)} items each: at most {usd(most)} USD, failed tries aside")
     if budget_usd is not None and (most is None or most > budget_usd):
         hint = "Raise it, or take fewer items. Nothing was asked."
         raise BadValueError("budget_usd", budget_usd, f"at least {usd(most)} USD", hint)
     answers = _ask(waiting, drawn, confidence, models, Budget(budget_usd))
-    _note(f"cost: {usd(bill(row for own in answers.values() for one in own for row in one.attempts).cost_usd)} USD")
+    note(f"cost: {usd(bill(row for own in answers.values() for one in own for row in one.attempts).cost_usd)} USD")
     failed = _failed(answers)
     rows = {**file.models, **{n: measured(a, drawn, file.settings) for n, a in answers.items() if n not in failed}}
     if rows:
@@ -153,20 +153,20 @@ def _failed(answers: Mapping[str, Sequence[Answer]]) -> set[str]:
         if errors:
             failed.add(name)
             hint = "It is not in the file; --keep asks it again. First error:"
-            _note(f"{name}: {len(errors)} of {len(own)} items without a reply. {hint} {errors[0]}", "red")
+            note(f"{name}: {len(errors)} of {len(own)} items without a reply. {hint} {errors[0]}", "red")
     return failed
 
 
 def _finish(file: CalibrationFile, path: Path) -> None:
     """Write the file and the pictures beside it."""
     file.write(path)
-    _note(f"written: {path}")
+    note(f"written: {path}")
     try:
         pictures = save(draw_calibration(file), path.with_suffix(".png"))
     except MissingExtraError as error:
-        _note(f"no picture: {error}", "yellow")
+        note(f"no picture: {error}", "yellow")
     else:
-        _note(f"written: {', '.join(str(picture) for picture in pictures)}")
+        note(f"written: {', '.join(str(picture) for picture in pictures)}")
 
 
 def _show(pool: ModelPool, file: CalibrationFile) -> None:
@@ -203,8 +203,3 @@ def _writable(path: Path) -> Path:
     if path.is_dir() or path.suffix != ".json" or not os.access(path.parent, os.W_OK):
         raise BadValueError("out", str(path), "a file that ends in .json, in a folder that can be written")
     return path
-
-
-def _note(text: str, style: str = "") -> None:
-    """One line on stderr: stdout is for results."""
-    Console(stderr=True).print(clean(text), style=style, markup=False, highlight=False, soft_wrap=True)

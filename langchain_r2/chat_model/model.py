@@ -15,11 +15,11 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langchain_r2.chat_reply import Said, reply_of
-from langchain_r2.chat_run import detached, detached_async
-from langchain_r2.chat_settings import ChatR2Settings
-from langchain_r2.chat_structured import Method, StructuredChatR2, output_form, parser_of, with_raw
-from langchain_r2.chat_tracing import closed_with_its_stream, current_config
+from langchain_r2.chat_model.reply import Said, reply_of
+from langchain_r2.chat_model.run import detached, detached_async
+from langchain_r2.chat_model.settings import ChatR2Settings
+from langchain_r2.chat_model.structured import Method, StructuredChatR2, output_form, parser_of, with_raw
+from langchain_r2.chat_model.tracing import closed_with_its_stream, current_config
 from langchain_r2.turns import query_text
 from langchain_r2.types import ChatTurn, OutputForm
 
