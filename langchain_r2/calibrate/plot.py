@@ -39,14 +39,15 @@ def draw_calibration(file: CalibrationFile) -> "Figure":
     for (name, row), panel in zip(file.models.items(), axes, strict=False):
         panel.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1)
         panel.set(xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="confidence (held out)", ylabel="share right")
-        panel.set_title(name)
-        panel.text(0.03, 0.97, _caption(row.calibration), transform=panel.transAxes, fontsize=7.5, va="top")
+        panel.set_title(name, pad=18)
+        # Above the panel, where no line runs through it.
+        panel.text(0, 1.02, _caption(row.calibration), transform=panel.transAxes, fontsize=7.5, va="bottom")
         points = _points(row, file.settings.seed)
         if points:
             x, y, sizes = zip(*points, strict=True)
             panel.plot(x, y, color=LOOKS[1].color, linewidth=1)
             area = [12 + 240 * n / len(row.right) for n in sizes]
-            panel.scatter(x, y, s=area, color=LOOKS[1].color, edgecolor="white", linewidth=0.8, zorder=3)
+            panel.scatter(x, y, s=area, color=LOOKS[1].color, edgecolor="white", linewidth=0.8, zorder=3, clip_on=False)
     title = f"{file.settings.items} items, {file.settings.source}, {file.date}; points sized by items"
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
