@@ -22,15 +22,17 @@ _NO_FSYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EROFS})
 """What a pipe or a terminal answers: there is no disk to wait for."""
 
 
-def run_record(state: Mapping[str, Any], *, id: str, wall_s: float) -> RunRecord:  # noqa: A002 - the record's own word
+def run_record(state: Mapping[str, Any], *, id: str, wall_s: float, for_training: bool = False) -> RunRecord:  # noqa: A002 - the record's own word
     """The record of a run that ended.
 
     Args:
         state: What the router graph returned.
         id: The caller's name for the run.
         wall_s: How long it took.
+        for_training: Whether routers may learn from it and be tested on it.
     """
     total = bill(state["attempts"])
+    agreed = Agreed(for_training=True) if for_training else Agreed()
     return RunRecord(
         id=id,
         query=state["query"],
@@ -44,7 +46,14 @@ def run_record(state: Mapping[str, Any], *, id: str, wall_s: float) -> RunRecord
         cost_by_model=total.by_model,
         wall_s=wall_s,
         **traced(state, wall_s),
+        **agreed,
     )
+
+
+class Agreed(TypedDict):
+    """What may be done with a record."""
+
+    for_training: NotRequired[bool]
 
 
 class Traced(TypedDict):

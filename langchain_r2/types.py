@@ -21,6 +21,7 @@ Reason = Literal[
     "allocated",
     "default_route",
     "chosen",
+    "explored",
     "low_confidence",
     "invalid_output",
     "truncated",
@@ -37,7 +38,8 @@ Reason = Literal[
 """Why a decision was taken.
 
 First tries: ``allocated`` (by the allocator), ``default_route`` (the allocator gave nothing usable), ``chosen`` (by a
-person: no evidence takes it to a cheaper model). Upward and replan:
+person: no evidence takes it to a cheaper model), ``explored`` (a step cheaper than allocated, to see how that model
+does). Upward and replan:
 ``low_confidence``, ``invalid_output``, ``truncated``, ``refused``, ``unreachable``. Downward: ``record`` (the model's
 record on this kind of subtask says that one step cheaper will do), ``budget`` (what is left cannot pay for the plan as
 allocated). Acceptance: ``confident``, ``no_signal`` (the model gives no confidence). Best effort: ``top_of_pool``,
@@ -127,7 +129,7 @@ class Allocation(TypedDict):
     models: dict[str, str]
     """Subtask id to pool model name."""
     reasons: dict[str, Reason]
-    """Subtask id to ``allocated`` or ``default_route``."""
+    """Subtask id to ``allocated``, ``default_route``, ``chosen`` or ``explored``."""
     note: str | None
     """What was wrong with the allocator's output, if anything."""
 
@@ -272,3 +274,5 @@ class RunRecord(TypedDict):
     """How the subtasks ended, without their attempts: those are the record's."""
     rerun_of: NotRequired[str]
     """The run whose plan and unaffected answers it took over; absent where it took over none."""
+    for_training: NotRequired[bool]
+    """Whether it was recorded so that routers may learn from it and be tested on it; absent: no."""

@@ -9,12 +9,12 @@ import typer
 
 from langchain_r2.cli import shared
 from langchain_r2.cli.pages import PageFile
-from langchain_r2.cli.shared import BudgetOption, JsonOption, LedgerOption, PoolOption, RecordOption
+from langchain_r2.cli.shared import BudgetOption, JsonOption, LedgerOption, PoolOption, RecordOption, TrainingOption
 from langchain_r2.cli.view import note
 from langchain_r2.errors import BadValueError
 
 
-def ask(
+def ask(  # noqa: PLR0913 - its options
     query: Annotated[str, typer.Argument(help="What to answer.")],
     *,
     pool: PoolOption = "embedded",
@@ -22,6 +22,7 @@ def ask(
     max_attempts: Annotated[int, typer.Option(help="Most tries of one subtask, over all models.")] = 4,
     as_json: JsonOption = False,
     record: RecordOption = None,
+    for_training: TrainingOption = False,
     ledger: LedgerOption = None,
     trace: Annotated[
         Path | None, typer.Option(help="Write the run's page to this file, prompts and all.", metavar="FILE.html")
@@ -49,7 +50,7 @@ def ask(
         )
         id_, kept = uuid.uuid4().hex, stack.enter_context(opened(ledger))
         graph = shared.build_graph(pool, ledger=kept, **keeping(limits))
-        run = stack.enter_context(recording(record, query, id_))
+        run = stack.enter_context(recording(record, query, id_, for_training=for_training))
         page = PageFile(trace) if trace else None
         named = {"thread_id": id_} if kept or limits.asks else {}
         config: Any = {"callbacks": page.callbacks if page else [], "configurable": named}
@@ -74,6 +75,7 @@ def resume(
     pool: PoolOption = "embedded",
     as_json: JsonOption = False,
     record: RecordOption = None,
+    for_training: TrainingOption = False,
 ) -> None:
     """Go on with a query that was killed; no call whose reply is in the ledger is made again."""
     from langchain_r2.cli.approve import keeping, settled
@@ -87,6 +89,6 @@ def resume(
         thread, limits = str(known.thread_id), known_limits(known.context)
         graph = shared.build_graph(pool, ledger=kept, **(keeping(limits) if known.state == "open" else {}))
         config: Any = {"configurable": {"thread_id": thread}}
-        run = stack.enter_context(recording(record, known.input["query"], thread))
+        run = stack.enter_context(recording(record, known.input["query"], thread, for_training=for_training))
         told = run(lambda: settled(graph, resume(graph, thread), config, limits))
     raise typer.Exit(told.show(as_json=as_json))

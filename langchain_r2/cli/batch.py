@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from langchain_r2.cli import shared
-from langchain_r2.cli.shared import BudgetOption, LedgerOption, PoolOption
+from langchain_r2.cli.shared import BudgetOption, LedgerOption, PoolOption, TrainingOption
 from langchain_r2.cli.view import note
 from langchain_r2.errors import BadValueError
 
@@ -31,6 +31,10 @@ def batch(
         typer.Option("--resume", help="Go on with a file: queries that have a record, even of a failure, are skipped."),
     ] = False,
     ledger: LedgerOption = None,
+    for_training: TrainingOption = False,
+    explore: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of subtasks given to a step cheaper a model than allocated.")
+    ] = 0.0,
 ) -> None:
     """Answer the queries of a file."""
     from langchain_r2.cli.many_queries import batch_threads, index_queries, read_queries, run_batch, take_done
@@ -50,7 +54,7 @@ def batch(
         together = None if total_budget is None else Budget(total_budget, view.cost_usd)  # with what was spent
         kept = stack.enter_context(opened(ledger))
         # Nothing to run: nothing to load.
-        graph: Any = shared.build_graph(pool, budget=together, ledger=kept) if waiting else None
+        graph: Any = shared.build_graph(pool, explore=explore, budget=together, ledger=kept) if waiting else None
         threads = batch_threads(kept, target, resume=resume) if kept else None
         file = stack.enter_context(open_records(target))
         queries = (query for query in read_queries(source) if query.id in waiting)
@@ -65,6 +69,7 @@ def batch(
                         limits=limits,
                         on_record=view.add,
                         threads=threads,
+                        for_training=for_training,
                     )
                 )
         except KeyboardInterrupt:

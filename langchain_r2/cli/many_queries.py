@@ -135,6 +135,7 @@ async def run_batch(
     limits: R2Context,
     on_record: Callable[[RunRecord], None],
     threads: Threads | None = None,
+    for_training: bool = False,
 ) -> None:
     """Run queries, some at a time; a query that fails is a record too.
 
@@ -146,12 +147,13 @@ async def run_batch(
         limits: Of each query.
         on_record: Called after a record was written.
         threads: Where the graph's call ledger has the queries; None: it has none.
+        for_training: Whether routers may learn from the records.
     """
     waiting, written = iter(queries), _Appender(file)
 
     async def work() -> None:
         for query in waiting:
-            record = await _run(graph, query, limits, threads)
+            record = await _run(graph, query, limits, threads, for_training=for_training)
             await written.append(record)
             on_record(record)
 
@@ -186,13 +188,16 @@ class _Appender:
         return rows
 
 
-async def _run(graph: Graph, query: Query, limits: R2Context, threads: Threads | None) -> RunRecord:
+async def _run(
+    graph: Graph, query: Query, limits: R2Context, threads: Threads | None, *, for_training: bool
+) -> RunRecord:
     started = time.perf_counter()
     try:
         state = await _asked(graph, query, limits, threads)
     except Exception as error:  # noqa: BLE001 - one query's failure must not end the batch
         return failed_record(query.text, error, id=query.id, wall_s=time.perf_counter() - started)
-    return run_record(state, id=query.id, wall_s=time.perf_counter() - started)
+    wall_s = time.perf_counter() - started
+    return run_record(state, id=query.id, wall_s=wall_s, for_training=for_training)
 
 
 async def _asked(graph: Graph, query: Query, limits: R2Context, threads: Threads | None) -> Mapping[str, Any]:

@@ -35,7 +35,9 @@ class Told(NamedTuple):
 
 
 @contextlib.contextmanager
-def recording(path: Path | None, query: str, id_: str) -> Iterator[Callable[[Callable[[], Mapping[str, Any]]], Told]]:
+def recording(
+    path: Path | None, query: str, id_: str, *, for_training: bool
+) -> Iterator[Callable[[Callable[[], Mapping[str, Any]]], Told]]:
     """What runs a query and appends its record to a file, which is opened first: one that cannot be costs nothing."""
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open_records(path)) if path else None
@@ -44,7 +46,8 @@ def recording(path: Path | None, query: str, id_: str) -> Iterator[Callable[[Cal
             started, state = time.perf_counter(), None
             try:
                 state = work()
-                row = run_record(state, id=id_, wall_s=time.perf_counter() - started)
+                wall_s = time.perf_counter() - started
+                row = run_record(state, id=id_, wall_s=wall_s, for_training=for_training)
             except ConfigurationError:
                 raise
             except Exception as error:  # noqa: BLE001 - what failed is a record too

@@ -23,14 +23,18 @@ LedgerOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON run record and nothing else.")]
 RecordOption = Annotated[Path | None, typer.Option(help="Append the run record to this file.", metavar="FILE.jsonl")]
+TrainingOption = Annotated[
+    bool, typer.Option("--for-training", help="Note in the record that routers may learn from it; off by default.")
+]
 
 
-def build_graph(pool: str, *, check: bool = True, **kept: Any) -> Any:  # noqa: ANN401 - their imports are slow
+def build_graph(pool: str, *, check: bool = True, explore: float = 0.0, **kept: Any) -> Any:  # noqa: ANN401 - their imports are slow
     """Make the router graph for a pool; for a pool file with the calibration that lies beside it, if any.
 
     Args:
         pool: ``embedded`` or the path of a pool file.
         check: Whether every model of a file must be buildable, so that a missing key or package shows before any call.
+        explore: Share of subtasks that go to a step cheaper a model than allocated.
         kept: For ``create_r2_graph``: the ``budget`` that all its runs share, their call ``ledger``.
 
     Raises:
@@ -38,8 +42,11 @@ def build_graph(pool: str, *, check: bool = True, **kept: Any) -> Any:  # noqa: 
     """
     from langchain_r2.calibrate.named import named_router
     from langchain_r2.graph import create_r2_graph
+    from langchain_r2.routers.exploring import explored
 
     router = named_router(pool, check=check, note=note)
+    if explore:
+        router = explored(router, explore)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The allocator's thresholds")  # the note says it
         return create_r2_graph(**router, **kept)

@@ -108,7 +108,7 @@ class PlanRun:
             suballocation=None,
             max_attempts=limits.max_attempts,
             upward=limits.reallocate_upward,
-            downward=limits.reallocate_downward and reason != "chosen",
+            downward=limits.reallocate_downward and reason not in {"chosen", "explored"},
             ask_above_usd=limits.approve_upward_usd,
             verbatim=self._verbatim,
         )

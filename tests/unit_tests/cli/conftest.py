@@ -23,8 +23,8 @@ def pool() -> ModelPool:
 
 @pytest.fixture
 def invoke(pool: ModelPool, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    def build_graph(name: str, *, check: bool = True, **kept: Any) -> Any:
-        assert name == "embedded"
+    def build_graph(name: str, *, check: bool = True, explore: float = 0.0, **kept: Any) -> Any:
+        assert (name, explore) == ("embedded", 0.0)
         router: Any = {"decomposer": PromptedDecomposer(pool["m1"]), "allocator": FixedAllocator(pool, "m1")}
         return create_r2_graph(pool, **router, **kept)
 

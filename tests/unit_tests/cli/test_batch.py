@@ -27,6 +27,22 @@ class TestBatch:
         assert result.stdout == ""
         assert re.match(r"3 of 3 queries done, 3 answered, cost: 0\.000\d+ USD\n", result.stderr)
 
+    def test_a_record_says_that_it_may_be_learned_from_only_if_told_so(
+        self, invoke: Cli, source: Path, tmp_path: Path
+    ) -> None:
+        assert invoke("batch", source, tmp_path / "plain").exit_code == 0
+        assert all("for_training" not in r for r in read_records(tmp_path / "plain"))
+        assert invoke("batch", source, tmp_path / "told", "--for-training").exit_code == 0
+        assert [r.get("for_training") for r in read_records(tmp_path / "told")] == [True] * 3
+        for command in (["ask", "boxes"], ["ask", "boxes", "--for-training"]):
+            assert invoke(*command, "--record", tmp_path / "asked").exit_code == 0
+        assert [r.get("for_training") for r in read_records(tmp_path / "asked")] == [None, True]
+
+    def test_a_share_of_the_subtasks_is_explored(self, source: Path, tmp_path: Path) -> None:
+        assert run("batch", source, tmp_path / "out", "--explore", 1).exit_code in (0, 3)
+        reasons = [reason for r in read_records(tmp_path / "out") for reason in r["allocation"]["reasons"].values()]
+        assert "explored" in reasons
+
     def test_all_queries_together_keep_to_a_total(self, invoke: Cli, tmp_path: Path) -> None:
         source = write_queries(tmp_path / "in", *({"query": f"sum {i}"} for i in range(60)))
         out, limit = tmp_path / "out.jsonl", 0.00125

@@ -42,7 +42,7 @@ class Kept:
         self.pool: ModelPool = scripted_pool(self.script, prompt_style="bare")
         monkeypatch.setattr(shared, "build_graph", self._graph)
 
-    def _graph(self, name: str, *, check: bool = True, **kept: Any) -> Any:
+    def _graph(self, name: str, *, check: bool = True, explore: float = 0.0, **kept: Any) -> Any:
         router: Any = {"decomposer": PromptedDecomposer(self.pool["m1"]), "allocator": FixedAllocator(self.pool, "m1")}
         return create_r2_graph(self.pool, **router, **kept)
 
