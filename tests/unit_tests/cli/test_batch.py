@@ -40,8 +40,8 @@ class TestBatch:
 
     def test_a_share_of_the_subtasks_is_explored(self, source: Path, tmp_path: Path) -> None:
         assert run("batch", source, tmp_path / "out", "--explore", 1).exit_code in (0, 3)
-        reasons = [reason for r in read_records(tmp_path / "out") for reason in r["allocation"]["reasons"].values()]
-        assert "explored" in reasons
+        rows = [row for record in read_records(tmp_path / "out") for row in record["attempts"]]
+        assert "explored" in [row["reason"] for row in rows]
 
     def test_all_queries_together_keep_to_a_total(self, invoke: Cli, tmp_path: Path) -> None:
         source = write_queries(tmp_path / "in", *({"query": f"sum {i}"} for i in range(60)))
