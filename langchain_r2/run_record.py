@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 from langchain_r2.errors import BadValueError
 from langchain_r2.ledger import bill
 from langchain_r2.scrubbing import scrubbed
-from langchain_r2.types import Allocation, RunRecord, SubtaskResult
+from langchain_r2.types import Allocation, ApprovalState, RunRecord, SubtaskResult
 
 _NO_FSYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EROFS})
 """What a pipe or a terminal answers: there is no disk to wait for."""
@@ -64,6 +64,7 @@ class Traced(TypedDict):
     plan_rejected: list[str]
     allocation: Allocation
     results: list[SubtaskResult]
+    approval: NotRequired[ApprovalState]
     rerun_of: NotRequired[str]
 
 
@@ -76,6 +77,8 @@ def traced(state: Mapping[str, Any], wall_s: float) -> Traced:
         allocation=state["allocation"],
         results=[without_attempts(result) for result in state["results"]],
     )
+    if state.get("approval") not in (None, "not_asked"):
+        fields["approval"] = state["approval"]
     if state.get("rerun_of") is not None:
         fields["rerun_of"] = state["rerun_of"]
     return fields

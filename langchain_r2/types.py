@@ -160,6 +160,8 @@ class Move(TypedDict):
     """Of the answer before; None where there was none."""
     at: float
     """When, in seconds since 1970."""
+    approved: NotRequired[bool]
+    """True where a person was asked for approval of it, and gave it; absent where nobody was asked."""
 
 
 class SubtaskResult(TypedDict):
@@ -272,6 +274,8 @@ class RunRecord(TypedDict):
     allocation: NotRequired[Allocation]
     results: NotRequired[list[SubtaskResult]]
     """How the subtasks ended, without their attempts: those are the record's."""
+    approval: NotRequired[ApprovalState]
+    """What became of the plan that a person had to approve of; absent where nobody was asked."""
     rerun_of: NotRequired[str]
     """The run whose plan and unaffected answers it took over; absent where it took over none."""
     for_training: NotRequired[bool]

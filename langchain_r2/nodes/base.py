@@ -120,7 +120,9 @@ class Node(RunnableLambda[Any, Any]):
         return await self._acall(input, config or RunnableConfig())
 
 
-def with_move(state: SubtaskState, kind: MoveKind, to: str | None, reason: str) -> list[Move]:
+def with_move(
+    state: SubtaskState, kind: MoveKind, to: str | None, reason: str, *, approved: bool = False
+) -> list[Move]:
     """A subtask's moves with one more, made now."""
     tries = [a for a in state["attempts"] if a["role"] == "executor"]
     move = Move(
@@ -132,6 +134,8 @@ def with_move(state: SubtaskState, kind: MoveKind, to: str | None, reason: str) 
         confidence=tries[-1]["confidence"] if tries else None,
         at=time.time(),
     )
+    if approved:
+        move["approved"] = True
     return [*state.get("moves", []), move]
 
 

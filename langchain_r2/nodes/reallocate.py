@@ -42,13 +42,14 @@ def reallocate_upward_node(needs: Dependencies) -> Node:
         verdict = state["verdict"]
         reason: Reason = verdict["reason"] if verdict else "low_confidence"
         model = needs.pool.up(state["model"], capabilities(state, runtime.context)) or state["model"]
-        if asks_upward(state):
+        asks = asks_upward(state)
+        if asks:
             approved = _approved(needs, state, runtime.context, model, reason)
             if approved is None:
                 return SubtaskUpdate(verdict=Verdict(accepted=False, reason="not_approved"))
             model = approved
         _tell(runtime, state, model, "upward", reason)
-        moves = with_move(state, "upward", model, reason)
+        moves = with_move(state, "upward", model, reason, approved=asks)
         annotate(config, told_of(moves[-1]))
         return SubtaskUpdate(model=model, direction="upward", reason=reason, verdict=None, moves=moves)
 

@@ -34,6 +34,7 @@ def run_data(record: RunRecord) -> Json:
         "query": record["query"],
         "answer": record["answer"],
         "status": record["status"],
+        "approval": record.get("approval"),
         "error": record["error"],
         "wall_s": record["wall_s"],
         "started": datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if started else None,

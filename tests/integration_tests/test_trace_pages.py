@@ -142,6 +142,17 @@ def test_the_page_shows_plan_times_moves_and_bill(show: Callable[..., Any]) -> N
     assert colours[0] != colours[1]
 
 
+def test_what_a_person_approved_of_is_marked(show: Callable[..., Any]) -> None:
+    record = run(12)
+    first, *others = [move for result in record.get("results", []) for move in result.get("moves", [])]
+    first["approved"] = True
+    page = show(RunRecord(**{**record, "approval": "edited"}))
+    assert "plan edited" in page.locator("header").inner_text()
+    rows = page.locator("table[aria-label=Moves] tbody tr").all_inner_texts()
+    assert [("approved by a person" in row) for row in rows] == [True] + [False] * len(others)
+    assert "plan" not in show(record).locator("header p").first.inner_text()
+
+
 def test_prompts_and_answers_are_folded_and_open_by_keyboard(show: Callable[..., Any]) -> None:
     page = show(run(12))
     page.locator("g.node[tabindex='0']").focus()

@@ -12,7 +12,9 @@ from langchain_r2.approval import PlannedSubtask, decision, planned
 from langchain_r2.errors import BadValueError, ConfigurationError
 from langchain_r2.ledger import bill
 from langchain_r2.resuming import awaiting, waiting
+from langchain_r2.run_record import run_record
 from langchain_r2.testing import scripted_message
+from langchain_r2.trace.data import run_data
 
 THREAD: Any = {"configurable": {"thread_id": "1"}}
 ASK = R2Context(approve_plan=True, max_replans=0)
@@ -305,6 +307,21 @@ def test_decisions_are_told_on_the_custom_stream(make: Any) -> None:
     events += made.graph.stream(Command(resume="reject"), THREAD, stream_mode="custom")
     told = [{k: v for k, v in e.items() if k != "event"} for e in events if e["event"] == "approval"]
     assert told == [{"outcome": "approved"}, {"subtask_id": "1", "outcome": "rejected", "to": None}]
+
+
+def test_a_record_tells_what_a_person_approved_of(make: Any) -> None:
+    def recorded(*, ask: bool) -> Any:
+        made = make(unsure, named, plan="1: one", checkpointer=InMemorySaver())
+        limits = R2Context(approve_plan=ask, approve_upward_usd=0.0 if ask else None, max_replans=0)
+        output = made.graph.invoke({"query": "q"}, THREAD, context=limits)
+        while asked(output):
+            output = made.graph.invoke(Command(resume="approve"), THREAD)
+        return run_data(run_record(output, id="1", wall_s=1.0))
+
+    data = recorded(ask=True)
+    assert (data["approval"], [move.get("approved") for move in data["moves"]]) == ("approved", [True])
+    data = recorded(ask=False)
+    assert (data["approval"], [move.get("approved") for move in data["moves"]]) == (None, [None])
 
 
 def test_a_graph_around_it_can_stop_too(make: Any) -> None:

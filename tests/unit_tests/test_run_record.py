@@ -60,7 +60,7 @@ def test_a_record_of_a_run_has_its_plan_and_its_bill() -> None:
     assert set(made["cost_by_model"]) == {"m1"}
     assert answered(made)
     assert json.loads(to_json(made)) == made
-    assert made.keys() == RunRecord.__annotations__.keys() - {"rerun_of", "for_training"}
+    assert made.keys() == RunRecord.__annotations__.keys() - {"approval", "rerun_of", "for_training"}
     assert run_record(state, id="q", wall_s=1.5, for_training=True).get("for_training") is True
     assert [(r["answer"], r["verdict"], r["attempts"]) for r in made["results"]] == [
         ("9", {"accepted": True, "reason": "confident"}, []),

@@ -26,7 +26,7 @@ function header() {
     ? h("details", {}, h("summary", {}, h("h1", {}, DATA.query.slice(0, 240) + "\u2026")), h("pre", {}, DATA.query))
     : h("h1", {}, DATA.query);
   return h("header", {}, query,
-    h("p", { class: "muted small" }, statusChip(DATA.status), ` run ${DATA.id}`, DATA.started ? ` \u00b7 ${DATA.started}` : ""),
+    h("p", { class: "muted small" }, statusChip(DATA.status), DATA.approval ? [" ", chip(`plan ${words(DATA.approval)}`, DATA.approval === "rejected" ? "bad" : "ok")] : null, ` run ${DATA.id}`, DATA.started ? ` \u00b7 ${DATA.started}` : ""),
     h("p", { class: "answer" }, h("b", {}, "Answer: "), DATA.answer === null ? "none" : DATA.answer),
     DATA.error ? h("p", { class: "muted" }, DATA.error) : null,
     h("div", { class: "tiles" }, tile(usd(DATA.cost_usd), "USD"), tile(seconds(DATA.wall_s), "wall time"),
@@ -148,10 +148,12 @@ function nodeBox(node, x, y, box) {
   return element;
 }
 
+const whyOf = (move) => words(move.reason) + (move.approved ? ", approved by a person" : "");
+
 function moveLine(move) {
   const to = move.to ? ` ${move.model || "?"} \u2192 ${move.to}` : move.model ? ` ${move.model}` : "";
   const told = move.confidence === null ? "" : `, confidence ${sure(move.confidence)}`;
-  return h("span", {}, h("b", { class: CLASSES[move.kind] }, `${SIGNS[move.kind]} ${words(move.kind)}`), `${to}: ${words(move.reason)}${told}`);
+  return h("span", {}, h("b", { class: CLASSES[move.kind] }, `${SIGNS[move.kind]} ${words(move.kind)}`), `${to}: ${whyOf(move)}${told}`);
 }
 
 function attemptView(row) {
@@ -300,7 +302,7 @@ function movesView() {
     { name: "at", num: true, value: (m) => m.at_s, show: (m) => (m.at ? seconds(m.at_s) : "") }, { name: "subtask", value: (m) => m.subtask_id, show: link },
     { name: "move", value: (m) => m.kind, show: (m) => h("b", { class: CLASSES[m.kind] }, `${SIGNS[m.kind]} ${words(m.kind)}`) },
     { name: "from", value: (m) => m.model }, { name: "to", value: (m) => m.to || (m.kind === "replan" ? "a plan of its own" : "") },
-    { name: "reason", value: (m) => words(m.reason) }, { name: "confidence before", num: true, value: (m) => m.confidence, show: (m) => sure(m.confidence) },
+    { name: "reason", value: whyOf }, { name: "confidence before", num: true, value: (m) => m.confidence, show: (m) => sure(m.confidence) },
   ], DATA.moves, { size: 25, label: "Moves" }).node];
 }
 
