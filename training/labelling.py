@@ -74,9 +74,14 @@ def marked(plans: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Plans with the best labelled one by ``J``, and the one whose label costs least (with its decomposer), marked."""
     labelled = [plan for plan in plans if plan["label"]["status"] == "labelled"]
     by_j = min(labelled, key=lambda p: p["J"], default=None)
-    priced = [p for p in labelled if p["label"]["cost_usd"] is not None]
-    by_cost = min(priced, key=lambda p: p["label"]["cost_usd"] + (p["router_usd"] or 0.0), default=None)
-    return [{**plan, "best_by_j": plan is by_j, "best_by_cost": plan is by_cost} for plan in plans]
+    return [{**marks, "best_by_j": plan is by_j} for plan, marks in zip(plans, marked_by_cost(plans), strict=True)]
+
+
+def marked_by_cost(plans: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Plans with the one marked whose label costs least; none of them the best by ``J``, which not all have."""
+    priced = [p for p in plans if p["label"]["status"] == "labelled" and p["label"]["cost_usd"] is not None]
+    best = min(priced, key=lambda p: p["label"]["cost_usd"] + (p["router_usd"] or 0.0), default=None)
+    return [{**plan, "best_by_j": False, "best_by_cost": plan is best} for plan in plans]
 
 
 async def optima(

@@ -7,7 +7,7 @@ the token that it stops at. Only the reply is learned.
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -159,10 +159,25 @@ def encoded(tokenizer: Any, text: Text, max_length: int) -> dict[str, list[int]]
     roles = {"human": "user", "ai": "assistant", "system": "system"}
     chat = [{"role": roles[m.type], "content": str(m.text)} for m in text.messages]
     prompt: list[int] = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
-    reply = [*tokenizer(text.reply, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    told = tokenizer(text.reply, add_special_tokens=False, return_offsets_mapping=bool(text.unknown))
+    reply = [*told["input_ids"], tokenizer.eos_token_id]
     if len(prompt) + len(reply) > max_length:
         return None
-    return {"input_ids": prompt + reply, "labels": [-100] * len(prompt) + reply}
+    labels = list(reply)
+    spans = list(_models_in(text.reply, text.unknown))
+    for place, (begin, end) in enumerate(told.get("offset_mapping", [])):
+        if any(begin < until and end > since for since, until in spans):
+            labels[place] = -100
+    return {"input_ids": prompt + reply, "labels": [-100] * len(prompt) + labels}
+
+
+def _models_in(reply: str, lines: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Where in an allocation the models of some lines stand."""
+    begin = 0
+    for number, line in enumerate(reply.split("\n")):
+        if number in lines:
+            yield begin + line.index(":") + 1, begin + len(line)
+        begin += len(line) + 1
 
 
 def save_adapter(model: Any, tokenizer: Any, out: Path, settings: SftSettings) -> None:  # noqa: ANN401 - peft's, transformers'

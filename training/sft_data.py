@@ -28,6 +28,8 @@ class Text(NamedTuple):
     style: str
     best_by_j: bool = False
     best_by_cost: bool = False
+    unknown: tuple[int, ...] = ()
+    """Lines of the reply, from 0, whose models are not learned: nobody knows whether a cheaper one would have done."""
 
 
 def texts_for(
@@ -65,11 +67,11 @@ def texts_for(
     return made
 
 
-def labelled(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Problems with each of their plans that has a label."""
+def verified(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Problems with each of their right plans; of recorded runs not all subtasks have a label (``censored``)."""
     for row in rows:
         for plan in row["plans"]:
-            if plan["label"]["status"] == "labelled":
+            if plan["label"]["status"] in {"labelled", "censored"}:
                 yield row, plan
 
 
@@ -79,7 +81,7 @@ def _plans(rows: Sequence[Mapping[str, Any]], settings: SftSettings, max_subtask
     def asked(query: str) -> list[BaseMessage]:
         return prompts.decompose(query, max_subtasks=max_subtasks).messages()
 
-    for row, plan in labelled(rows):
+    for row, plan in verified(rows):
         if plan["style"] in settings.styles:
             reply = plan_lines(renumbered(plan["subtasks"]))
             yield Text(asked(row["query"]), reply, plan["style"], plan["best_by_j"], plan["best_by_cost"])
@@ -95,10 +97,14 @@ def _plans(rows: Sequence[Mapping[str, Any]], settings: SftSettings, max_subtask
 
 def _allocations(rows: Sequence[Mapping[str, Any]], allocator: PromptedAllocator) -> Iterator[Text]:
     prompts = prompts_for(allocator.spec.prompt_style)
-    for row, plan in labelled(rows):
+    for row, plan in verified(rows):
+        models, known = plan["label"]["models"], plan["label"].get("known", {})
+        ids = [s["id"] for s in plan["subtasks"]]
+        unknown = tuple(i for i, id_ in enumerate(ids) if known.get(id_) == "censored")
+        if len(unknown) == len(ids) or not all(id_ in models for id_ in ids):
+            continue
         cards = allocator.cards(row["query"])
         alias = {allocator.members[card.rank - 1].name: card.alias for card in cards}
-        models = plan["label"]["models"]
         prompt = prompts.allocate(row["query"], plan_lines(renumbered(plan["subtasks"])), cards=cards)
-        reply = plan_lines([alias[models[s["id"]]] for s in plan["subtasks"]])
-        yield Text(prompt.messages(), reply, plan["style"], plan["best_by_j"], plan["best_by_cost"])
+        reply = plan_lines([alias[models[id_]] for id_ in ids])
+        yield Text(prompt.messages(), reply, plan["style"], plan["best_by_j"], plan["best_by_cost"], unknown)

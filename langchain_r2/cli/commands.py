@@ -16,6 +16,7 @@ from langchain_r2.cli.evaluate import evaluate_command
 from langchain_r2.cli.pages import trace
 from langchain_r2.cli.plot import plot_commands
 from langchain_r2.cli.pool import pool_commands
+from langchain_r2.cli.replay import replay
 from langchain_r2.cli.serve import serve_embedded
 from langchain_r2.cli.shared import wrong_use
 
@@ -60,6 +61,7 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "draw": draw,
     "calibrate": calibrate,
     "eval": evaluate_command,
+    "replay": replay,
     "trace": trace,
     "serve-embedded": serve_embedded,
 }

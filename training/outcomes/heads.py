@@ -111,11 +111,11 @@ def _head(
     strength: float,
     tfidf: Tfidf | None = None,
 ) -> SuccessHead:
-    weights, bias = _logistic(features, train.quality_NM[learn], strength)
+    weights, bias = logistic(features, train.quality_NM[learn], strength)
     return SuccessHead(train.models, weights, bias, tfidf=tfidf)
 
 
-def _logistic(features: Any, quality_NM: Floats, strength: float) -> tuple[Vectors, Vectors]:  # noqa: ANN401 - dense or sparse
+def logistic(features: Any, quality_NM: Floats, strength: float) -> tuple[Vectors, Vectors]:  # noqa: ANN401 - dense or sparse
     """Weights ``(D, M)`` and bias ``(M,)``; a quality between 0 and 1 counts as so much right and the rest wrong."""
     columns, biases = [], []
     for quality_N in quality_NM.T:
