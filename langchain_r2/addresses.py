@@ -10,7 +10,7 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from langchain_r2.errors import BadValueError
+from langchain_r2.errors import BadValueError, Shown
 
 ALLOWED: Final = "an http or https address such as http://localhost:8000/v1"
 
@@ -113,11 +113,11 @@ def address(name: str, base_url: str | None, base_url_env: str | None) -> str:
     Raises:
         BadValueError: The variable is not set and there is no other address, or it holds one that may not be used.
     """
-    found = os.environ.get(base_url_env, "") if base_url_env else ""
+    found = os.environ.get(base_url_env) if base_url_env else None
     if not found and base_url:
         return checked_address(f"base_url of model {name!r}", base_url)
-    problem = problem_with(found) if found else ""
-    if problem is not None:
+    problem = problem_with(found) if found else Shown("not set" if found is None else "empty")
+    if not found or problem is not None:
         allowed = f"the address of the server of model {name!r}, such as http://localhost:8000/v1"
         raise BadValueError(f"environment variable {base_url_env}", problem, allowed, "Set it.")
     return found

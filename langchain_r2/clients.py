@@ -9,7 +9,7 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
 
 from langchain_r2.addresses import address
-from langchain_r2.errors import BadValueError, MissingExtraError
+from langchain_r2.errors import BadValueError, MissingExtraError, Shown
 from langchain_r2.scrubbing import scrubbed
 
 _CLIENTS: Final = frozenset({"client", "async_client", "root_client", "root_async_client"})
@@ -104,9 +104,10 @@ def openai_compatible(
         from langchain_openai import ChatOpenAI
     except ImportError as error:
         raise MissingExtraError(f"model {name!r} at an OpenAI-compatible server", "openai") from error
-    key = os.environ.get(api_key_env, "") if api_key_env else "none"
+    key = os.environ.get(api_key_env) if api_key_env else "none"
     if not key:
-        raise BadValueError(f"environment variable {api_key_env}", "", f"the key for model {name!r}", "Set it.")
+        found = Shown("not set" if key is None else "empty")
+        raise BadValueError(f"environment variable {api_key_env}", found, f"the key for model {name!r}", "Set it.")
     http, url = _http(), address(name, base_url, base_url_env)
     http.origin.allow(url)
     return ChatOpenAI(

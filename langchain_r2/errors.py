@@ -68,12 +68,12 @@ class BadValueError(ConfigurationError):
             pickle.dumps(self.value)
             value = self.value
         except Exception:  # noqa: BLE001 - whatever the value's own code raises
-            value = _Shown(repr(self.value))
+            value = Shown(repr(self.value))
         return type(self), (self.name, value, self.allowed, self.hint)
 
 
-class _Shown(str):
-    """What is left of a value that cannot be pickled: its repr."""
+class Shown(str):
+    """Words in place of a value: ``Shown("not set")``, or the repr of one that cannot be pickled."""
 
     def __repr__(self) -> str:
         return str(self)

@@ -30,6 +30,13 @@ class Bill(NamedTuple):
             return None
         return sum(known) / self.cost_usd
 
+    def __str__(self) -> str:
+        """As people read it: sums of floats have digits that mean nothing."""
+        roles = "".join(f"; {role} {usd(cost)}" for role, cost in self.by_role.items())
+        models = "".join(f"; {model} {usd(cost)}" for model, cost in self.by_model.items())
+        tokens = f"{self.input_tokens} tokens in, {self.output_tokens} out"
+        return f"{usd(self.cost_usd)} USD in {self.calls} calls, {tokens}{roles}{models}"
+
 
 def bill(attempts: Iterable[Attempt]) -> Bill:
     """Add up the attempts of a run."""

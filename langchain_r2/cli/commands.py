@@ -27,7 +27,7 @@ app = typer.Typer(
     # A traceback of ours would show local variables, and with them keys.
     pretty_exceptions_enable=False,
     help="Split a query into subtasks, give each to the cheapest model that can do it.",
-    epilog="Exit codes: 0 answered, 2 wrong use, 3 not answered, 130 interrupted.",
+    epilog="Exit codes: 0 answered (also a best effort), 2 wrong use, 3 not answered, 130 interrupted.",
 )
 
 

@@ -68,12 +68,18 @@ def new(
 ) -> None:
     """Write a pool file by asking. It never asks for a key, only for the name of the variable that holds it."""
     from langchain_r2.cli.pool_new import ask_pool, write_pool
+    from langchain_r2.cli.view import note
 
     if file.exists() or not file.parent.is_dir():
         from langchain_r2.errors import BadValueError
 
         raise BadValueError("file", str(file), "a file that does not exist, in a folder that does")
-    pool = write_pool(file, ask_pool(file.stem))
+    try:
+        text = ask_pool(file.stem)
+    except typer.Abort as aborted:
+        note("Nothing was written: the input ended, or was interrupted, before all was answered.", "red")
+        raise typer.Exit(1) from aborted
+    pool = write_pool(file, text)
     typer.echo(f"{file}: {', '.join(pool.names)}. Now try: langchain-r2 pool check {file}")
 
 

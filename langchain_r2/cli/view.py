@@ -39,7 +39,8 @@ def show_run(console: Console, state: Mapping[str, Any]) -> None:
     if state["answer"] is None:
         console.print(Text("No answer", style="bold"))
     else:
-        console.print(Text.assemble(("Answer: ", "bold"), clean(state["answer"])), soft_wrap=True)
+        label = "Best effort, not accepted: " if state["status"] == "best_effort" else "Answer: "
+        console.print(Text.assemble((label, "bold"), clean(state["answer"])), soft_wrap=True)
     console.print()
     console.print(_bill(state["attempts"]))
 
@@ -61,7 +62,7 @@ class BatchView:
 
     def __init__(self, console: Console, *, total: int, done: Iterable[RunRecord]) -> None:
         """Start with the records that were there before."""
-        self.total, self.count, self.answered = total, 0, 0
+        self.total, self.count, self.answered, self.unsure = total, 0, 0, 0
         self.cost_usd, self.unknown = 0.0, 0
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -89,6 +90,7 @@ class BatchView:
         """Count a record."""
         self.count += 1
         self.answered += answered(record)
+        self.unsure += record["status"] == "best_effort"
         self.unknown += record["cost_usd"] is None
         self.cost_usd += record["cost_usd"] or 0.0
         self._progress.update(self._task, completed=self.count, spent=self.spent)
@@ -102,7 +104,8 @@ class BatchView:
     @property
     def summary(self) -> str:
         """How the batch stands, in one line."""
-        return f"{self.count} of {self.total} queries done, {self.answered} answered, cost: {self.spent}"
+        unsure = f" ({self.unsure} best effort)" if self.unsure else ""
+        return f"{self.count} of {self.total} queries done, {self.answered} answered{unsure}, cost: {self.spent}"
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -99,7 +99,7 @@ def test_a_spec_refuses_it_at_once_and_does_not_show_it(url: str) -> None:
 
 
 def test_an_address_from_the_environment_is_checked_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    for value, said in (("", "is ''"), ("http://169.254.169.254/v1", "link-local"), ("sk-secret", "not an http")):
+    for value, said in (("", "is empty"), ("http://169.254.169.254/v1", "link-local"), ("sk-secret", "not an http")):
         monkeypatch.setenv("R2_TEST_URL", value)
         with pytest.raises(BadValueError, match=said) as caught:
             address("m", None, "R2_TEST_URL")

@@ -40,6 +40,12 @@ def test_a_bill_adds_up_per_role_and_model() -> None:
     assert made.router_share == 5 / 8
 
 
+def test_a_bill_is_printed_without_the_noise_of_sums() -> None:
+    made = str(bill([row("decomposer", "m2", 0.1), row("executor", "m2", 0.2)]))
+    assert made == "0.300 USD in 2 calls, 20 tokens in, 4 out; decomposer 0.100; executor 0.200; m2 0.300"
+    assert "unknown USD" in str(bill([row(cost=None)]))
+
+
 def test_an_unknown_cost_makes_its_sums_unknown_and_no_others() -> None:
     made = bill([row(cost=None), row(cost=1.0), row("decomposer", "m2", 2.0)])
     assert made.cost_usd is None

@@ -246,8 +246,11 @@ def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch, value: str | No
     monkeypatch.delenv("SOME_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("SOME_KEY", value)
-    with pytest.raises(BadValueError, match=r"environment variable SOME_KEY .*model 'm9'.*Set it"):
+    found = "not set" if value is None else "empty"
+    with pytest.raises(BadValueError, match=rf"environment variable SOME_KEY is {found}; .*model 'm9'.*Set it"):
         made("served-name", name="m9", base_url="http://localhost:1/v1", api_key_env="SOME_KEY")
+    with pytest.raises(BadValueError, match=rf"environment variable SOME_KEY is {found}; .*model 'm9'.*Set it"):
+        made("served-name", name="m9", base_url_env="SOME_KEY")
 
 
 def test_an_endpoint_without_a_key_needs_none() -> None:

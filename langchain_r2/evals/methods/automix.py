@@ -1,6 +1,6 @@
 """``automix``: the small model answers and verifies its own answer; what it does not trust goes to the large model.
 
-Source: AutoMix, Madaan et al. 2023 (arXiv 2310.12963), self-verification by samples and a threshold router.
+Source: AutoMix, Aggarwal, Madaan et al. 2023 (arXiv 2310.12963), self-verification by samples and a threshold router.
 Differences: four samples instead of eight; the verifying prompt is this library's own, without examples; a threshold on
 the share of "yes", chosen on validation items, in place of the POMDP.
 """

@@ -1,8 +1,9 @@
 """``datashunt``: the small model's own certainty says how hard a query is; hard ones go to the large model.
 
-Source: DataShunt, Chen et al. 2024 (arXiv 2406.15471), the small model's confidence against a threshold. Differences:
-both work step by step; the large model is not told what the small one said; a small model without token probabilities
-is asked whether the query is easy, before anything is answered, as R2-Reasoner's own comparison does.
+Source: Data Shunt, Chen et al., AAAI 2024 (extended as Data Shunt+, arXiv 2406.15471), the small model's confidence
+against a threshold. Differences: both work step by step; the large model is not told what the small one said; a small
+model without token probabilities is asked whether the query is easy, before anything is answered, as R2-Reasoner's own
+comparison does.
 """
 
 import time

@@ -97,6 +97,12 @@ class TestAsk:
         assert record["status"] == "best_effort"
         assert len([a for a in record["attempts"] if a["subtask_id"] == "2"]) == 1
 
+    def test_a_best_effort_is_called_so(self, invoke: Cli) -> None:
+        result = invoke("ask", "33 boxes", "--max-attempts", 1)
+        assert result.exit_code == 0
+        assert "Best effort, not accepted: " in result.stdout
+        assert "Answer: " not in result.stdout
+
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [

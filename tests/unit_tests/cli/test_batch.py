@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from langchain_r2 import ModelPool
 from langchain_r2.cli import many_queries, shared
+from langchain_r2.cli.view import BatchView
 from langchain_r2.errors import BadValueError
 from langchain_r2.run_record import read_records
 from tests.unit_tests.cli.console import Cli, calls, child_env, run, write_queries
@@ -42,6 +44,12 @@ class TestBatch:
         assert run("batch", source, tmp_path / "out", "--explore", 1).exit_code in (0, 3)
         rows = [row for record in read_records(tmp_path / "out") for row in record["attempts"]]
         assert "explored" in [row["reason"] for row in rows]
+
+    def test_best_efforts_are_answers_and_counted(self, invoke: Cli, source: Path, tmp_path: Path) -> None:
+        assert invoke("batch", source, tmp_path / "out").exit_code == 0
+        record = read_records(tmp_path / "out")[0]
+        view = BatchView(Console(quiet=True), total=2, done=[record, {**record, "status": "best_effort"}])
+        assert view.summary.startswith("2 of 2 queries done, 2 answered (1 best effort), cost")
 
     def test_all_queries_together_keep_to_a_total(self, invoke: Cli, tmp_path: Path) -> None:
         source = write_queries(tmp_path / "in", *({"query": f"sum {i}"} for i in range(60)))

@@ -25,6 +25,12 @@ def run(*arguments: Any, answers: Sequence[str] = ()) -> Result:
 class TestNew:
     SERVER = ("my pool", "server", "small", "http://localhost:8000/v1", "served", "", "logprobs, tools", "0.1", "0.4")
 
+    def test_at_the_end_of_the_input_nothing_is_written_and_it_is_said(self, tmp_path: Path) -> None:
+        result = run("new", tmp_path / "pool.toml", answers=["my pool"])
+        assert result.exit_code == 1
+        assert "Nothing was written" in result.output
+        assert not (tmp_path / "pool.toml").exists()
+
     def test_a_server_and_a_provider(self, tmp_path: Path) -> None:
         file = tmp_path / "pool.toml"
         more = ["y", "provider", "large", "openai:gpt-4o", "structured_output", "y", "n"]
