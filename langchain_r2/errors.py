@@ -76,6 +76,7 @@ class Shown(str):
     """Words in place of a value: ``Shown("not set")``, or the repr of one that cannot be pickled."""
 
     def __repr__(self) -> str:
+        """Itself, without quotes."""
         return str(self)
 
 

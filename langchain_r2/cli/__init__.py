@@ -1,6 +1,7 @@
-"""The command line: ``langchain-r2 ask | resume | batch | trace | draw | eval | calibrate | plot | pool | ...``.
+"""The command line: ``langchain-r2 ask | resume | batch | replay | trace | draw | eval | calibrate | pool | ...``.
 
-Exit codes: 0 every query was answered (a best effort is an answer), 2 wrong use (nothing was run), 3 some query was not answered, 130 interrupted.
+Exit codes: 0 every query was answered (a best effort is an answer), 2 wrong use (nothing was run), 3 some query was not
+answered, 130 interrupted.
 """
 
 from langchain_r2.cli.commands import app, main
