@@ -12,19 +12,16 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from langchain_r2.config import R2Context
-from langchain_r2.embedded.bundle import HOME
-from langchain_r2.embedded.chat import EmbeddedChatModel, read_json
 from langchain_r2.errors import BadValueError
 from langchain_r2.evals.grading import Grader, open_grader
-from langchain_r2.model_spec import ModelSpec, Price
+from langchain_r2.model_spec import ModelSpec
 from langchain_r2.pool import ModelPool
-from langchain_r2.pool_file import EMBEDDED
 from langchain_r2.routers.prompted import PromptedAllocator
 from training.commands_data import training_items
 from training.costs import stage as metered
@@ -32,68 +29,23 @@ from training.executions import CachedTransport, ExecutionCache
 from training.export import export_adapter
 from training.grpo import Example, train_phase
 from training.grpo_metrics import PhaseMetrics
-from training.grpo_settings import AlternateSettings, GrpoSettings, ReviewSettings, RoleSettings, Stage, stages
+from training.grpo_settings import Stage, stages
 from training.items import grader_named, split_hash
 from training.lines import short_hash
-from training.plan_runs import AS_ALLOCATED, PlanRunner
+from training.plan_requests import AS_ALLOCATED
+from training.plan_runs import PlanRunner
 from training.policy import allocate_chat, decompose_chat, load_policy
 from training.refresh import Refreshed, read_refreshed, refresh
 from training.review import ReviewedTransport
+from training.role_models import role_spec
 from training.rollouts import EventLoop, Rollouts, reference_costs
-from training.settings import DataSettings, PoolSettings, SearchSettings, read_settings
+from training.run_settings import RunSettings
+from training.sft_data import ROLES, Role
 from training.sources import open_pool, pool_hash
 
-Role = Literal["decomposer", "allocator"]
-ROLES: Final[tuple[Role, ...]] = ("decomposer", "allocator")
 _FIRST: Final = os.environ.get("RANK", "0") == "0"
 """Whether this is the only process, or the first of those that accelerate has started."""
 START: Final = Stage(name="start-data", kind="refresh", role="decomposer", phase="start", until_step=0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """Everything that a run follows from."""
-
-    pool: PoolSettings
-    data: DataSettings
-    alternate: AlternateSettings
-    grpo: GrpoSettings
-    review: ReviewSettings
-    search: SearchSettings
-    decomposer: RoleSettings
-    allocator: RoleSettings
-
-    @classmethod
-    def read(cls, config: str | Path) -> "RunSettings":
-        """From the tables of a file.
-
-        Raises:
-            BadValueError: A setting that there is not, or of a wrong type.
-        """
-        return cls(
-            pool=read_settings(config, "pool", PoolSettings),
-            data=read_settings(config, "data", DataSettings),
-            alternate=read_settings(config, "alternate", AlternateSettings),
-            grpo=read_settings(config, "grpo", GrpoSettings),
-            review=read_settings(config, "review", ReviewSettings),
-            search=read_settings(config, "search", SearchSettings),
-            decomposer=read_settings(config, "decomposer", RoleSettings),
-            allocator=read_settings(config, "allocator", RoleSettings),
-        )
-
-    def role(self, name: Role) -> RoleSettings:
-        """Of one role; the folders that are shipped may be named ``embedded``."""
-        given = self.decomposer if name == "decomposer" else self.allocator
-        if given.base != EMBEDDED:
-            return given
-        return replace(
-            given,
-            base=str(HOME / "router" / f"{name}_base"),
-            adapter=given.adapter or str(HOME / "router" / name),
-            tokenizer=str(HOME / "tokenizer"),
-            engine="embedded",
-            shuffle_aliases=False,
-        )
 
 
 class Alternation:
@@ -268,48 +220,7 @@ class Alternation:
 
     def _spec(self, name: Role) -> ModelSpec:
         """A role's model as it is now."""
-        role, pool = self.settings.role(name), self.settings.pool
-        trained = self._adapter(name)
-        adapter = str(trained) if trained else role.adapter
-        called = f"r2-router-{name}"
-        if role.engine == "embedded":
-            tokenizer = Path(role.tokenizer or role.base) / "tokenizer.json"
-            model = EmbeddedChatModel(
-                folder=Path(role.base),
-                adapter=Path(adapter) if adapter else None,
-                tokenizer_file=tokenizer,
-                model_name=called,
-                max_tokens=pool.max_output_tokens,
-            )
-            return ModelSpec(
-                name=called,
-                model=model,
-                price=self._price(),
-                context_tokens=1024,
-                max_output_tokens=pool.max_output_tokens,
-                capabilities=frozenset({"logprobs"}),
-                prompt_style="bare",
-            )
-        from langchain_r2.routers.local import local_spec
-
-        return local_spec(
-            called,
-            role.base,
-            price=self._price(),
-            adapter=adapter,
-            tokenizer_path=role.tokenizer,
-            max_output_tokens=pool.max_output_tokens,
-            prompt_style=role.prompt_style,
-        )
-
-    def _price(self) -> Price:
-        """What the router is billed at: as stated, as shipped, or as the pool's cheapest model."""
-        pool = self.settings.pool
-        if pool.price_input is not None and pool.price_output is not None:
-            return Price(input=pool.price_input, output=pool.price_output)
-        if pool.source == EMBEDDED:
-            return Price(**read_json(HOME / "router.json")["price"])
-        return self.pool.cheapest.price
+        return role_spec(name, self.settings, self.pool, self._adapter(name))
 
     def _provenance(self) -> str:
         """What the run follows from."""

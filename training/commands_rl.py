@@ -50,7 +50,8 @@ def run_grpo(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace, rounds: dict[str, Any]) -> None:
-    from training.alternate import RunSettings, opened_run
+    from training.alternate import opened_run
+    from training.run_settings import RunSettings
 
     settings = RunSettings.read(args.config)
     changed = {name: getattr(args, name) for name in ("steps", "seed") if getattr(args, name) is not None}

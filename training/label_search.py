@@ -22,7 +22,8 @@ from langchain_r2.pool import ModelPool
 from langchain_r2.types import Group, Subtask
 from training.executions import Stored
 from training.items import TrainItem
-from training.plan_runs import PlanRequest, PlanRun, PlanRunner
+from training.plan_requests import PlanRequest, PlanRun
+from training.plan_runs import PlanRunner
 from training.probes import execute
 from training.settings import SearchSettings
 

@@ -7,9 +7,8 @@ are replayed as the router's own: what parses, repairs, bills and decides in tra
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from langchain_core.runnables import RunnableConfig
@@ -24,56 +23,12 @@ from langchain_r2.ledger import bill
 from langchain_r2.model_spec import ModelSpec
 from langchain_r2.parsing import parse_allocation, parse_plan
 from langchain_r2.pool import ModelPool
-from langchain_r2.prompts import plan_lines
 from langchain_r2.routers.base import Allocator, AllocatorInput, AllocatorOutput, FlowRunnable
 from langchain_r2.routers.prompted import PromptedAllocator, PromptedDecomposer
-from langchain_r2.types import ROUTER_ROLES, Allocation, Attempt, ParseOutcome, Reason, Subtask, SubtaskResult
+from langchain_r2.types import ROUTER_ROLES, Allocation, Attempt, ParseOutcome, Reason, Subtask
 from training.executions import REPETITION, REPLAYED, CachedTransport, Stored
 from training.items import TrainItem
-
-RunStatus = Literal["right", "wrong", "ungradable", "unusable", "failed"]
-"""``unusable``: the reply is no plan, or no allocation; nothing was run. ``failed``: a call, the time or the budget
-failed, which says nothing about the plan."""
-
-AS_ALLOCATED: Final = R2Context(reallocate_upward=False, reallocate_downward=False, max_replans=0, max_attempts=1)
-"""Limits of a run that keeps to its allocation."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanRequest:
-    """A plan to run."""
-
-    item: TrainItem
-    plan: Stored
-    """The decomposer's reply; :func:`as_reply` makes one of a plan's texts."""
-    allocation: Mapping[str, str] | Stored | None = None
-    """Model names by subtask id; an allocator's reply; None: the runner's allocator is asked."""
-    repetition: int = 0
-    """Which of several equal runs it is, for models that sample."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanRun:
-    """What came of a plan."""
-
-    status: RunStatus
-    answer: str | None = None
-    cost_usd: float | None = 0.0
-    """Full price of all calls, the router's too; None: a price is unknown."""
-    router_usd: float | None = 0.0
-    """Its decomposer's and allocator's share."""
-    tokens: int = 0
-    """Read and written, by all calls."""
-    plan: list[Subtask] = field(default_factory=list)
-    parse: ParseOutcome = "malformed"
-    """Of the reply that was given: the plan's, or the allocation's where that was given as a reply."""
-    allocation: Mapping[str, str] = field(default_factory=dict)
-    attempts: list[Attempt] = field(default_factory=list)
-    results: list[SubtaskResult] = field(default_factory=list)
-    error: str | None = None
-    """Why it is unusable, failed or ungradable."""
-    wall_s: float = 0.0
-
+from training.plan_requests import AS_ALLOCATED, PlanRequest, PlanRun, RunStatus, asked_as_json, key_of
 
 _MOST_KEPT: Final = 16384
 """Ended runs that a runner remembers."""
@@ -186,7 +141,7 @@ class PlanRunner:
             return usable
         turns = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.concurrency))
         async with turns:
-            key = _key_of(request)
+            key = key_of(request)
             if key in self._memo:  # rollouts of one group are often equal: the same run gives the same
                 self._memo.move_to_end(key)
                 return self._memo[key]
@@ -285,27 +240,3 @@ class PlanRunner:
         if errors or state["status"] == "budget_exhausted":  # the pool failed, not the plan
             return "failed", errors[0] if errors else "budget_exhausted"
         return "wrong", state["error"]
-
-
-def asked_as_json(spec: ModelSpec) -> bool:
-    """As the prompted routers do: a fine-tuned model writes lines."""
-    return spec.prompt_style == "instruct" and "structured_output" in spec.capabilities
-
-
-def _key_of(request: PlanRequest) -> tuple[Any, ...]:
-    """What a run follows from."""
-
-    def usage(reply: Stored) -> tuple[Any, ...]:
-        return reply.text, reply.input_tokens, reply.output_tokens, reply.cached_input_tokens
-
-    given = request.allocation
-    told = usage(given) if isinstance(given, Stored) else tuple(sorted(given.items())) if given is not None else None
-    return request.item, usage(request.plan), told, request.repetition
-
-
-def as_reply(texts: Sequence[str], *, input_tokens: int = 0, output_tokens: int = 0) -> Stored:
-    """A plan's texts as a decomposer's reply."""
-    return Stored(plan_lines(texts), input_tokens, output_tokens)
-
-
-__all__ = ["AS_ALLOCATED", "PlanRequest", "PlanRun", "PlanRunner", "RunStatus", "as_reply", "asked_as_json"]

@@ -6,7 +6,7 @@ read when it runs.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from langchain_core.messages import BaseMessage
 
@@ -23,8 +23,6 @@ from training.grpo_settings import RoleSettings
 Chat = list[dict[str, str]]
 """As chat templates take it."""
 
-LORA_MODULES: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-
 
 class Policy(NamedTuple):
     """A model that can learn."""
@@ -34,13 +32,16 @@ class Policy(NamedTuple):
     tokenizer: Any
 
 
-def load_policy(settings: RoleSettings, *, dtype: str = "float32", adapter: Path | None = None) -> Policy:
+def load_policy(
+    settings: RoleSettings, *, dtype: str = "float32", adapter: Path | None = None, seed: int = 0
+) -> Policy:
     """Load a role's model, its adapter ready to learn.
 
     Args:
         settings: Which.
         dtype: Of the base; an adapter is always float32.
         adapter: In place of the one in the settings.
+        seed: Of a new adapter's weights.
 
     Raises:
         BadValueError: There is no such model, the adapter is for another base, or there is no chat template.
@@ -63,9 +64,9 @@ def load_policy(settings: RoleSettings, *, dtype: str = "float32", adapter: Path
         hint = "A router reads chat messages: take an instruct model, or give its tokenizer a template."
         raise BadValueError("tokenizer", tokenizer_path, "one with a chat template", hint)
     if source is None:
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         config = LoraConfig(
-            r=settings.rank, lora_alpha=2 * settings.rank, target_modules=list(LORA_MODULES), task_type="CAUSAL_LM"
+            r=settings.rank, lora_alpha=2 * settings.rank, target_modules="all-linear", task_type="CAUSAL_LM"
         )
         return Policy(get_peft_model(base, config), tokenizer)
     if Path(source).is_dir():

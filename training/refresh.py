@@ -15,7 +15,8 @@ from training.executions import Stored
 from training.items import TrainItem
 from training.label_search import Search
 from training.lines import Lines, read_lines
-from training.plan_runs import PlanRequest, PlanRunner, asked_as_json
+from training.plan_requests import PlanRequest, asked_as_json
+from training.plan_runs import PlanRunner
 from training.settings import SearchSettings
 
 UNDER_WAY = 64

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, get_args
 
 from langchain_r2.errors import BadValueError
 from langchain_r2.types import ParseOutcome
-from training.plan_runs import RunStatus
+from training.plan_requests import RunStatus
 
 DEAREST: Final = -1.0
 """Least saving that counts: a run at twice the reference's cost or more."""

@@ -21,7 +21,8 @@ from langchain_r2.prompts import prompts_for
 from langchain_r2.transport import Call
 from training.executions import Stored
 from training.items import TrainItem
-from training.plan_runs import PlanRequest, PlanRun, PlanRunner
+from training.plan_requests import PlanRequest, PlanRun
+from training.plan_runs import PlanRunner
 from training.rewards import RewardSettings, agreement, group_counts, model_shares, reward
 
 T = TypeVar("T")

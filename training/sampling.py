@@ -20,7 +20,8 @@ from training.coherence import Coherence, mean_coherence
 from training.executions import Stored
 from training.finer import finer_texts
 from training.items import TrainItem
-from training.plan_runs import PlanRequest, PlanRun, PlanRunner, asked_as_json
+from training.plan_requests import PlanRequest, PlanRun, asked_as_json
+from training.plan_runs import PlanRunner
 from training.settings import SamplingSettings
 
 Source = Literal["sample", "trivial", "finer"]

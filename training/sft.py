@@ -15,6 +15,8 @@ from typing import Any, Final
 from langchain_r2.embedded.bundle import HOME
 from langchain_r2.errors import BadValueError, MissingExtraError
 from langchain_r2.pool_file import EMBEDDED
+from training.grpo_settings import RoleSettings
+from training.policy import Policy, load_policy
 from training.settings import SftSettings
 from training.sft_data import Role, Text
 
@@ -78,8 +80,6 @@ def fit_adapter(
     if not torch.cuda.is_available():
         torch.set_num_threads(1)  # two of these run side by side; the embedded models are too small for more
     model, tokenizer = load_base(role, settings)
-    for config in model.peft_config.values():  # an adapter to go on from may name its base relative to itself
-        config.base_model_name_or_path = base_paths(role, settings)[0]
     rows = [row for text in texts if (row := encoded(tokenizer, text, settings.max_length))]
     if not rows:
         raise BadValueError("max_length", settings.max_length, "tokens of at least one text", "All are longer.")
@@ -113,38 +113,18 @@ def fit_adapter(
     return report
 
 
-def load_base(role: Role, settings: SftSettings) -> tuple[Any, Any]:
+def load_base(role: Role, settings: SftSettings) -> Policy:
     """The base with its adapter, ready to learn, and the tokenizer.
 
     Raises:
         BadValueError: There is no such base or adapter, or the tokenizer has no chat template.
     """
-    import torch
-    from peft import LoraConfig, PeftModel, get_peft_model
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    base, place = base_paths(role, settings)
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(place)
-        if tokenizer.chat_template is None:
-            hint = "Take an instruct model, or name another tokenizer in `tokenizer`: the router is asked in chats."
-            raise BadValueError("base", base, "a model whose tokenizer has a chat template", hint)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            base, dtype=getattr(torch, settings.dtype), use_safetensors=True
-        )
-        if settings.adapter:
-            adapter = str(HOME / "router" / role) if settings.adapter == EMBEDDED else settings.adapter
-            return PeftModel.from_pretrained(loaded, adapter, is_trainable=True), tokenizer
-    except (OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, BadValueError):
-            raise
-        hint = f"Give a folder with config.json and model.safetensors, or an id that can be downloaded. ({error})"
-        raise BadValueError("base or adapter", (base, settings.adapter), hint=hint) from error
-    torch.manual_seed(settings.seed)
-    wanted = LoraConfig(
-        r=settings.rank, lora_alpha=2 * settings.rank, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
-    return get_peft_model(loaded, wanted), tokenizer
+    base, tokenizer = base_paths(role, settings)
+    adapter = str(HOME / "router" / role) if settings.adapter == EMBEDDED else settings.adapter
+    start = RoleSettings(base=base, adapter=adapter, tokenizer=tokenizer, rank=settings.rank)
+    policy = load_policy(start, dtype=settings.dtype, seed=settings.seed)
+    policy.tokenizer.padding_side = "right"  # of what is learned the end is padded; rollouts begin at the same place
+    return policy
 
 
 def base_paths(role: Role, settings: SftSettings) -> tuple[str, str]:

@@ -5,7 +5,7 @@ is for reinforcement to find; the best by ``J`` and by cost are marked.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from langchain_core.messages import BaseMessage
 
@@ -16,6 +16,7 @@ from langchain_r2.routers.prompted import PromptedAllocator
 from training.settings import SftSettings
 
 Role = Literal["decomposer", "allocator"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 STYLES = ("direct", "coarse", "fine", "replan")
 

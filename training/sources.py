@@ -19,7 +19,8 @@ from langchain_r2.routers.prompted import PromptedAllocator
 from training.executions import CachedTransport, ExecutionCache, model_hash
 from training.items import grader_named
 from training.lines import short_hash
-from training.plan_runs import AS_ALLOCATED, PlanRunner
+from training.plan_requests import AS_ALLOCATED
+from training.plan_runs import PlanRunner
 from training.settings import DataSettings, PoolSettings
 
 Role = Literal["decomposer", "allocator"]

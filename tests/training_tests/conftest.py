@@ -13,7 +13,8 @@ from langchain_r2.routers.prompted import PromptedAllocator
 from langchain_r2.testing import ScriptedChatModel, scripted_pool
 from training.executions import CachedTransport, ExecutionCache
 from training.items import TrainItem
-from training.plan_runs import AS_ALLOCATED, PlanRunner
+from training.plan_requests import AS_ALLOCATED
+from training.plan_runs import PlanRunner
 
 ITEM = TrainItem("i1", "two and three , doubled ?", "10", "train")
 

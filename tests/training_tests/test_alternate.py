@@ -16,8 +16,9 @@ from langchain_r2.embedded.bundle import HOME
 from langchain_r2.errors import BadValueError
 from langchain_r2.weights import ADAPTER
 from training.__main__ import main
-from training.alternate import RunSettings, opened_run
+from training.alternate import opened_run
 from training.grpo_settings import AlternateSettings, GrpoSettings, stages
+from training.run_settings import RunSettings
 
 ROOT = Path(__file__).parents[2]
 

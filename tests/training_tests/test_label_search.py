@@ -14,7 +14,8 @@ from training.executions import Stored
 from training.items import TrainItem
 from training.label_search import Label, Search, difficulty, optimum
 from training.labelling import label_problem, marked, report, style_of
-from training.plan_runs import PlanRequest, PlanRunner
+from training.plan_requests import PlanRequest
+from training.plan_runs import PlanRunner
 from training.probes import execute
 from training.settings import SearchSettings
 

@@ -12,7 +12,8 @@ from langchain_r2.routers.prompted import PromptedAllocator
 from langchain_r2.testing import ScriptedChatModel, scripted_pool
 from tests.training_tests.conftest import ITEM, calls_of, knows, make_runner
 from training.executions import CachedTransport, ExecutionCache, Stored
-from training.plan_runs import PlanRequest, PlanRunner, as_reply
+from training.plan_requests import PlanRequest, as_reply
+from training.plan_runs import PlanRunner
 
 PLAN = as_reply(["2 plus 3", "#1 times 2"], input_tokens=7, output_tokens=5)
 

@@ -12,7 +12,8 @@ from langchain_r2.testing import ScriptedChatModel, scripted_pool
 from tests.training_tests.conftest import ITEM, calls_of, knows
 from training.executions import ExecutionCache
 from training.grpo_settings import ReviewSettings
-from training.plan_runs import PlanRequest, PlanRun, PlanRunner, as_reply
+from training.plan_requests import PlanRequest, PlanRun, as_reply
+from training.plan_runs import PlanRunner
 from training.review import ReviewedTransport
 
 PLAN = as_reply(["2 plus 3", "#1 times 2"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from langchain_r2.errors import BadValueError
 from langchain_r2.types import ParseOutcome
-from training.plan_runs import RunStatus
+from training.plan_requests import RunStatus
 from training.rewards import (
     PAPER,
     GroupCounts,

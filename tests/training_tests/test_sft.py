@@ -162,11 +162,11 @@ def test_a_base_without_a_chat_template_is_refused(base: Path, tmp_path: Path) -
     config = json.loads((base / "tokenizer_config.json").read_text())
     del config["chat_template"]
     (base / "tokenizer_config.json").write_text(json.dumps(config))
-    with pytest.raises(BadValueError, match="whose tokenizer has a chat template"):
+    with pytest.raises(BadValueError, match="one with a chat template"):
         fit_adapter("decomposer", _texts(base), _settings(base), tmp_path / "a", {})
-    with pytest.raises(BadValueError, match=r"base or adapter.*config\.json"):
+    with pytest.raises(BadValueError, match=r"base is .*config\.json"):
         load_base("decomposer", _settings(tmp_path / "nothing"))
-    with pytest.raises(BadValueError, match="base or adapter"):
+    with pytest.raises(BadValueError, match="adapter is "):
         load_base("decomposer", _settings(base, tokenizer=str(HOME / "tokenizer"), adapter=str(tmp_path / "none")))
 
 
