@@ -11,6 +11,7 @@ from training.embedded import ablations, calibrate, homes
 from training.embedded.ablations import BY_NAME, VARIATIONS, Options, main, one, run_settings, tables
 from training.embedded.corrected import corrections
 from training.embedded.records import CHOSEN, records_file, write_rows
+from training.sft_data import ROLES
 
 
 def options(out: Path, **more: Any) -> Options:
@@ -105,7 +106,7 @@ def test_a_variation_is_trained_and_run(name: str, tmp_path: Path, monkeypatch: 
     assert [row["split"] for row in rows] == ["test"] * 2 + ["wordings"] * 2 + ["longer"] * 2
     assert {(row["stage"], row["seed"]) for row in rows} == {(name, 0)}
     start, learned = (HOME / "router", tmp_path / "homes" / f"{name}-0" / "router")
-    for role in homes.ROLES:
+    for role in ROLES:
         same = (start / role / "adapter_model.safetensors").read_bytes() == (
             learned / role / "adapter_model.safetensors"
         ).read_bytes()

@@ -18,11 +18,11 @@ from typing import Any, Final, Literal
 
 from langchain_r2.embedded.chat import read_json
 from langchain_r2.errors import BadValueError, R2Error
-from training.embedded.homes import ROLES
-from training.embedded.records import CHOSEN, record, records_file
+from training.embedded.records import CHOSEN, TESTS, record, records_file
 from training.embedded.tables import read_runs, table
 from training.executions import ExecutionCache
 from training.grpo_settings import Mode
+from training.sft_data import ROLES
 
 START: Final = "sft"
 """The variation that changes nothing; the others are compared with it."""
@@ -78,6 +78,8 @@ class Options:
     rounds: int = 2
     tests: int = 500
     """Problems per test."""
+    splits: tuple[str, ...] = TESTS
+    """Which tests."""
 
     @property
     def cache(self) -> Path:
@@ -91,7 +93,7 @@ class Options:
             BadValueError: A role has none.
         """
         folder = self.start or self.out / "start"
-        found = {role: folder / role for role in ROLES}
+        found: dict[str, Path] = {role: folder / role for role in ROLES}
         for role, place in found.items():
             if not (place / "adapter_config.json").exists():
                 hint = "`python -m training sft` writes them; without --start they are fitted here."
@@ -101,7 +103,7 @@ class Options:
 
 def run_settings(variation: Variation, seed: int, options: Options) -> Any:  # noqa: ANN401 - its module imports torch
     """The settings of a variation's run."""
-    from training.alternate import RunSettings
+    from training.run_settings import RunSettings
 
     settings = RunSettings.read(options.config)
     start = options.adapters()
@@ -143,7 +145,7 @@ def one(variation: Variation, seed: int, options: Options) -> None:
     adapters = trained(variation, seed, options)
     cache = ExecutionCache(options.cache)
     try:
-        record(options.out, variation.name, seed, adapters, options.tests, cache)
+        record(options.out, variation.name, seed, adapters, options.tests, cache, splits=options.splits)
     finally:
         cache.close()
 
@@ -170,7 +172,8 @@ def everything(variations: Sequence[Variation], seeds: int, options: Options, la
     # The start is the same for all seeds: it runs once, and the tables let it stand beside every seed.
     parts = [(v, seed) for seed in range(seeds) for v in variations if v.kind != "start" or not seed]
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    common = [f"--{name}={value}" for name, value in asdict(options).items() if value is not None]
+    given = {name: value for name, value in asdict(options).items() if value is not None and name != "splits"}
+    common = [*(f"--{name}={value}" for name, value in given.items()), "--splits", *options.splits]
 
     def part(work: tuple[Variation, int]) -> None:
         command = [sys.executable, "-m", "training.embedded.ablations", *common]
@@ -214,11 +217,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, help="only this seed, in this process, without tables")
     parser.add_argument("--lanes", type=int, default=2, help="processes at once")
+    parser.add_argument("--splits", nargs="+", choices=TESTS, default=TESTS, help="tests to run")
     for name in ("problems", "steps", "rounds", "tests"):
         parser.add_argument(f"--{name}", type=int, default=getattr(Options, name))
     args = parser.parse_args(arguments)
     shared = {name: getattr(args, name) for name in ("out", "config", "start", "problems", "steps", "rounds", "tests")}
-    options = Options(**shared)
+    options = Options(**shared, splits=tuple(args.splits))
     variations = [BY_NAME[name] for name in args.only]
     options.out.mkdir(parents=True, exist_ok=True)
     try:

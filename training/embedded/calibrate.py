@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -126,12 +126,19 @@ def choose(home: Path, settings: dict[str, Any], run: Callable[[], tuple[float, 
         write_json(home / "router.json", {**settings, "coverage": coverage, "threshold": threshold})
         accuracy, cost = run()
         tried.append({"coverage": coverage, "threshold": threshold, "accuracy": accuracy, "usd_per_query": cost})
-    best = max(row["accuracy"] for row in tried)
-    chosen = min((r for r in tried if r["accuracy"] >= best - TOLERANCE), key=lambda r: r["usd_per_query"])
+    chosen = cheapest_of_the_best(tried)
     settings |= {"coverage": chosen["coverage"], "threshold": chosen["threshold"]}
     settings["chosen_on"] = {"split": "validation", "problems": CHOICE_PROBLEMS, "tried": tried}
     write_json(home / "router.json", settings)
     return settings
+
+
+def cheapest_of_the_best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of what was tried on validation, the cheapest within the tolerance of the most accurate."""
+    best = max(row["accuracy"] for row in rows)
+    return min(
+        (row for row in rows if row["accuracy"] >= best - TOLERANCE), key=lambda row: float(row["usd_per_query"])
+    )
 
 
 async def run_validation(home: Path, drawn: list[Problem]) -> tuple[float, float]:

@@ -11,18 +11,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from training.alternate import Alternation, RunSettings, opened_run
+from training.alternate import Alternation, opened_run
 from training.coherence import coherence_named
 from training.commands_data import each
 from training.costs import stage
-from training.embedded.homes import ROLES
 from training.items import TrainItem, split_hash
 from training.labelling import label_problem
 from training.lines import Lines, read_lines, short_hash
+from training.run_settings import RunSettings
 from training.sampling import Sampler
 from training.settings import SamplingSettings, SftSettings
 from training.sft import fit_adapter
-from training.sft_data import texts_for
+from training.sft_data import ROLES, texts_for
 from training.sources import evaluator_of, pool_hash
 
 Row = Mapping[str, Any]

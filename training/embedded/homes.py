@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,12 +28,13 @@ from training.embedded.calibrate import CHOICE_PROBLEMS, choose
 from training.embedded.models import ask, load_engine
 from training.executions import CachedTransport, ExecutionCache, Stored
 from training.items import TrainItem, load_train_items
-from training.plan_runs import PlanRequest, PlanRunner
+from training.plan_requests import PlanRequest
+from training.plan_runs import PlanRunner
+from training.sft_data import ROLES
 
 PLAN_PROBLEMS: Final = 300
 """Validation problems that a decomposer's plans are calibrated on."""
 CONCURRENCY: Final = 64
-ROLES: Final = ("decomposer", "allocator")
 
 
 def new_home(folder: Path, *, decomposer: Path, allocator: Path) -> Path:
@@ -93,8 +94,12 @@ def plan_calibration(home: Path, cache: ExecutionCache) -> Calibration:
 
 def run_items(home: Path, items: Sequence[TrainItem], cache: ExecutionCache) -> list[dict[str, Any]]:
     """Run a home's router on problems, with reallocation and replans; one record each."""
-    graph = create_r2_graph(**embedded_router(home, transport=CachedTransport(cache)))
-    return asyncio.run(_run_all(graph, items))
+    return run_router(dict(embedded_router(home, transport=CachedTransport(cache))), items)
+
+
+def run_router(router: Mapping[str, Any], items: Sequence[TrainItem]) -> list[dict[str, Any]]:
+    """Run a router, as arguments of ``create_r2_graph``, on problems; one record each."""
+    return asyncio.run(_run_all(create_r2_graph(**router), items))
 
 
 async def _run_all(graph: Any, items: Iterable[TrainItem]) -> list[dict[str, Any]]:  # noqa: ANN401 - a compiled graph

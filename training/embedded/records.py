@@ -1,7 +1,7 @@
 """Records of a router on the tests: its settings chosen on validation, then a line per problem."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,16 @@ CHOSEN: Final = "chosen.json"
 _KEPT: Final = ("split", "id", "answer", "right", "cost_usd", "router_usd", "calls")
 
 
-def record(out: Path, stage: str, seed: int, adapters: Mapping[str, Path], tests: int, cache: ExecutionCache) -> None:
+def record(
+    out: Path,
+    stage: str,
+    seed: int,
+    adapters: Mapping[str, Path],
+    tests: int,
+    cache: ExecutionCache,
+    *,
+    splits: Sequence[str] = TESTS,
+) -> None:
     """Settle a router and run it on the tests, unless its records are there.
 
     Args:
@@ -26,6 +35,7 @@ def record(out: Path, stage: str, seed: int, adapters: Mapping[str, Path], tests
         adapters: By role.
         tests: Problems per test.
         cache: Keeps the executions.
+        splits: Which tests.
     """
     file = records_file(out, stage, seed)
     if file.exists():
@@ -33,11 +43,17 @@ def record(out: Path, stage: str, seed: int, adapters: Mapping[str, Path], tests
     home = new_home(out / "homes" / f"{stage}-{seed}", **adapters)
     write_json(home / CHOSEN, settle(home, cache))
     rows: list[dict[str, Any]] = []
-    for split in TESTS:
-        for row in run_items(home, load_train_items("arithmetic", split, tests, shard="eval"), cache):
-            kept = {key: row[key] for key in _KEPT}
-            rows.append({"stage": stage, "seed": seed, **kept, "subtasks": len(row["plan"])})
+    for split in splits:
+        ran = run_items(home, load_train_items("arithmetic", split, tests, shard="eval"), cache)
+        rows += rows_of(stage, seed, ran)
     write_rows(file, rows)
+
+
+def rows_of(stage: str, seed: int, ran: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What is kept of a router's runs."""
+    return [
+        {"stage": stage, "seed": seed, **{key: row[key] for key in _KEPT}, "subtasks": len(row["plan"])} for row in ran
+    ]
 
 
 def records_file(out: Path, stage: str, seed: int) -> Path:
