@@ -19,6 +19,8 @@ from langchain_r2.evals.sandbox.client import Outcome, SupervisorClient
 from langchain_r2.evals.sandbox.launch import Limits, contained, plain
 
 _VERDICT_BYTES: Final = 4096
+_SPARES: Final = 4
+"""Most sandboxes that are kept waiting; each takes some 10 MB."""
 _TRIAL: Final = CodeTask("def sat(x: int):\n    return x == 7", "int", "7", "value")
 _HINT: Final = (
     "Where code of models may do whatever you may (a machine of its own, say), pass allow_unsafe_execution=True."
@@ -68,7 +70,7 @@ class SandboxChecker:
         workers = (os.cpu_count() or 1) if workers is None else workers
         if workers < 1:
             raise BadValueError("workers", workers, "a whole number from 1 up")
-        self._free = threading.BoundedSemaphore(workers)
+        self._workers, self._free = workers, threading.BoundedSemaphore(workers)
         self._turn = threading.Lock()
         self._closed = False
         self._client: SupervisorClient | None = None
@@ -150,7 +152,10 @@ class SandboxChecker:
         sat, kind = task.sat.encode("utf-8", "surrogatepass"), task.ans_type.encode()
         head = f"{phase} {nonce} {len(sat)} {len(kind)}\n".encode()
         cap_bytes = (self.limits.answer_mib << 20) if phase == "solve" else _VERDICT_BYTES
-        done = self._supervisor().run(head + sat + kind + answer, wall_s=self.limits.wall_s, cap_bytes=cap_bytes)
+        given = head + sat + kind + answer
+        done = self._supervisor().run(given, wall_s=self.limits.wall_s, cap_bytes=cap_bytes)
+        if not done.report and done.ended in {"", "gone"}:  # one that waited may have been killed, for its memory say
+            done = self._supervisor().run(given, wall_s=self.limits.wall_s, cap_bytes=cap_bytes)
         if done.ended == "closed":
             raise SandboxError("the checker was closed")
         if done.report.startswith(b"puzzle "):
@@ -167,7 +172,10 @@ class SandboxChecker:
                 raise SandboxError("the checker was closed")
             if self._client is None or self._owner != os.getpid() or not self._client.alive:
                 self._stop()
-                self._client, self._owner = SupervisorClient(self._launch), os.getpid()
+                self._client, self._owner = (
+                    SupervisorClient(self._launch, spares=min(self._workers, _SPARES)),
+                    os.getpid(),
+                )
             return self._client
 
     def _stop(self) -> None:

@@ -33,13 +33,17 @@ class Outcome(NamedTuple):
 class SupervisorClient:
     """Starts the supervisor and speaks with it."""
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: Launch, *, spares: int = 0) -> None:
         """Start it.
+
+        Args:
+            launch: How sandboxes are started.
+            spares: How many are kept waiting for the next orders.
 
         Raises:
             SandboxError: It could not prepare what the launch asks for.
         """
-        self._argv, self._filter = launch.argv, launch.filter.hex()
+        self._argv, self._filter, self._spares = launch.argv, launch.filter.hex(), spares
         self._waiting: dict[int, Future[Outcome]] = {}
         self._numbers = itertools.count()
         self._turn = threading.Lock()
@@ -74,7 +78,7 @@ class SupervisorClient:
             number = next(self._numbers)
             self._waiting[number] = future
             order = {"id": number, "argv": self._argv, "env": environment(), "filter": self._filter}
-            order |= {"size": len(payload), "wall_s": wall_s, "cap_bytes": cap_bytes}
+            order |= {"size": len(payload), "wall_s": wall_s, "cap_bytes": cap_bytes, "spares": self._spares}
             try:
                 self._write(json.dumps(order).encode() + b"\n" + payload)
             except OSError as error:

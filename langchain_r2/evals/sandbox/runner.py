@@ -1,9 +1,9 @@
 """What runs inside the sandbox: one phase of a check. Its source is handed to a Python there; it is never imported.
 
 The standard input has a line ``PHASE NONCE SIZE SIZE``, then the puzzle and the type, of these many bytes, then the
-answer. Descriptor 3 takes ``ready`` once the puzzle itself is loaded and before any code of a model runs, then what
-came of it. Phases: ``solve`` runs an answer that is code and writes its value as JSON. ``literal`` and ``json`` read a
-value and ask the puzzle; their last line starts with the nonce.
+answer; it is there once descriptor 5 says so. Descriptor 3 takes ``ready`` once the puzzle itself is loaded and before
+any code of a model runs, then what came of it. Phases: ``solve`` runs an answer that is code and writes its value as
+JSON. ``literal`` and ``json`` read a value and ask the puzzle; their last line starts with the nonce.
 
 Starting takes longer than most checks, so nothing is imported that takes time: no ``ast``, ``json``, ``os`` (3 ms), or
 ``typing``, and ``_ast`` (2 ms) only where a literal is read.
@@ -14,7 +14,7 @@ import posix
 import resource
 import sys
 
-REPORT = 3
+REPORT, GO = 3, 5
 PLAIN = {"int": int, "float": float, "str": str, "bool": bool}
 LONG_BITS = 10_000  # from here on decimal digits take long: their time grows with the square of their number
 NO_NUMBERS = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
@@ -22,6 +22,8 @@ NO_NUMBERS = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 
 def main() -> None:
     """Run the phase that the input names."""
+    posix.read(GO, 1)  # it may have been started before there was anything to do
+    posix.close(GO)
     data = sys.stdin.buffer.read()
     line = data.index(b"\n") + 1
     phase, nonce, *sizes = data[:line].decode().split()

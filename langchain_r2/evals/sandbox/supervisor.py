@@ -3,6 +3,9 @@
 It reads jobs from its standard input, a line of JSON and the bytes for the job's own input, and answers in the same
 form. Orphans of its children become its children (PR_SET_CHILD_SUBREAPER), and are ended. It ends when its input ends.
 
+Starting takes nearly all of a check's time, so the next sandbox is started while one is at work, and waits: nothing has
+run in it, it has no input yet, and like any other it is used once.
+
 Why not in the user's process: reaping any child there would take the exit codes of others, and forking from a process
 with threads and much memory is slow and can hang.
 """
@@ -28,38 +31,61 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Job:
-    """A sandbox under way: its process, what it has said, and when it has to be over."""
+    """A sandbox: its process, what it has said, and when it has to be over. It waits until it is given an order."""
 
-    def __init__(self, order: dict[str, Any], payload: bytes) -> None:
-        """Start it."""
-        self.id, self.cap, self.ended = order["id"], order["cap_bytes"], ""
+    def __init__(self, order: dict[str, Any]) -> None:
+        """Start it, in the way of an order."""
+        self.way = order["argv"], order["env"], order["filter"]
+        self.id: int | None = None
+        self.cap, self.ended, self.until = STDERR_BYTES, "", float("inf")
         self.status: int | None = None
         self.said = {"report": bytearray(), "stderr": bytearray()}
         self.ends: dict[int, str] = {}
-        given = [memory(payload), os.open("/dev/null", os.O_RDWR)]
+        self.input = memory()
+        given = [os.dup(self.input), os.open("/dev/null", os.O_RDWR)]
         for name in ("stderr", "report"):
             reading, writing = os.pipe()
             os.set_blocking(reading, False)
             self.ends[reading] = name
             given.append(writing)
-        if order["filter"]:
-            given.append(memory(bytes.fromhex(order["filter"])))
+        waiting, self.go = os.pipe()
+        self.giving = [self.input, self.go]
+        given += [filled(memory(), bytes.fromhex(order["filter"])), waiting]
         # Everything else that is open here closes by itself when another program starts.
         moves = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(given)]
         reset = [signal.SIGPIPE, signal.SIGINT, signal.SIGCHLD, signal.SIGXFSZ]
         self.started = time.monotonic()
+        argv, env = order["argv"], order["env"]
         try:
-            self.pid = os.posix_spawn(
-                order["argv"][0], order["argv"], order["env"], file_actions=moves, setsid=True, setsigdef=reset
-            )
+            self.pid = os.posix_spawn(argv[0], argv, env, file_actions=moves, setsid=True, setsigdef=reset)
         except BaseException:
-            for end in self.ends:
+            for end in (*self.ends, *self.giving):
                 os.close(end)
             raise
         finally:
             for end in given:
                 os.close(end)
+
+    def give(self, order: dict[str, Any], payload: bytes) -> bool:
+        """Let it begin; says whether it is still there."""
+        self.id, self.cap, self.started = order["id"], order["cap_bytes"], time.monotonic()
         self.until = self.started + order["wall_s"]
+        try:
+            filled(self.input, payload)
+            os.write(self.go, b"\n")
+        except OSError:  # a broken pipe, or no memory
+            self.end("gone")
+        self.close()
+        return not self.ended
+
+    def waits(self, order: dict[str, Any]) -> bool:
+        """Whether an order can have it."""
+        return self.id is None and not self.ended and self.way == (order["argv"], order["env"], order["filter"])
+
+    def close(self) -> None:
+        """Close what an order is given through."""
+        while self.giving:
+            os.close(self.giving.pop())
 
     def read(self, end: int) -> None:
         """Take what it wrote; too long a report ends it, further complaints are dropped."""
@@ -94,12 +120,10 @@ class Supervisor:
         """Watch the input and the ends of children."""
         self.jobs: dict[int, Job] = {}
         self.heard = bytearray()
-        self.order: dict[str, Any] | None = None
+        self.order: dict[str, Any] = {}
         self.watch = selectors.DefaultSelector()
         self.watch.register(0, selectors.EVENT_READ, self.listen)
-        wake, woken = os.pipe()
-        os.set_blocking(wake, False)
-        os.set_blocking(woken, False)
+        wake, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
@@ -110,7 +134,7 @@ class Supervisor:
         """Serve until the input ends; then end what is under way."""
         while self.open:
             now = time.monotonic()
-            wait = min((job.until for job in self.jobs.values() if not job.ended), default=now + 3600) - now
+            wait = min([now + 3600, *(job.until for job in self.jobs.values() if not job.ended)]) - now
             for key, _ in self.watch.select(max(0, wait)):
                 key.data()
             for job in self.jobs.values():
@@ -128,32 +152,42 @@ class Supervisor:
         piece = os.read(0, 1 << 20)
         self.open = bool(piece)
         self.heard += piece
-        while True:
-            if self.order is None:
-                line = self.heard.find(b"\n") + 1
-                if not line:
-                    return
-                self.order = json.loads(self.heard[:line])
-                del self.heard[:line]
-            order: dict[str, Any] = self.order or {}
-            size = order["size"]
+        while self.order or b"\n" in self.heard:
+            if not self.order:
+                line, _, self.heard = self.heard.partition(b"\n")
+                self.order = json.loads(line)
+            order, size = self.order, self.order["size"]
             if len(self.heard) < size:
                 return
             payload = bytes(self.heard[:size])
             del self.heard[:size]
-            self.order = None
+            self.order = {}
             self.start(order, payload)
 
     def start(self, order: dict[str, Any], payload: bytes) -> None:
-        """Start a job; one that does not start is answered at once."""
-        try:
-            job = Job(order, payload)
-        except OSError as error:
-            answer({"id": order["id"], "code": None, "ended": "", "stderr": str(error), "wall_s": 0.0}, b"")
-            return
+        """Start a job, or give it to a sandbox that waits; one that does not start is answered at once."""
+        waiting = [job for job in self.jobs.values() if job.waits(order)]
+        for job in waiting:
+            if job.give(order, payload):
+                break
+            job.id = None  # it ended while it waited: nobody's
+        else:
+            try:
+                self.launch(order).give(order, payload)
+            except OSError as error:
+                answer({"id": order["id"], "code": None, "ended": "", "stderr": str(error), "wall_s": 0.0}, b"")
+                return
+        if sum(job.waits(order) for job in waiting) < order["spares"]:
+            with contextlib.suppress(OSError):  # whoever needs it will see
+                self.launch(order)
+
+    def launch(self, order: dict[str, Any]) -> Job:
+        """Start a sandbox, and watch it."""
+        job = Job(order)
         self.jobs[job.pid] = job
         for end in job.ends:
             self.watch.register(end, selectors.EVENT_READ, lambda job=job, end=end: self.hear(job, end))
+        return job
 
     def hear(self, job: Job, end: int) -> None:
         """Read, and stop watching what has been closed."""
@@ -176,24 +210,31 @@ class Supervisor:
                 os.kill(pid, signal.SIGKILL)
 
     def finish(self, job: Job, status: int) -> None:
-        """Read the rest and answer."""
+        """Read the rest and answer; nobody waits for one without an order."""
         job.status = status
+        job.close()
         for end in list(job.ends):
             self.watch.unregister(end)
             job.read(end)
             if end in job.ends:
                 os.close(end)
+        if job.id is None:
+            return
         code, wall_s = os.waitstatus_to_exitcode(status), time.monotonic() - job.started
         stderr = job.said["stderr"].decode("utf-8", "replace")
         answer({"id": job.id, "code": code, "ended": job.ended, "stderr": stderr, "wall_s": wall_s}, job.said["report"])
 
 
-def memory(content: bytes) -> int:
-    """A file in memory that nobody can change any more, to be read from its start."""
-    end = os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with open(end, "wb", closefd=False) as file:
-        file.write(content)
-    os.lseek(end, 0, os.SEEK_SET)
+def memory() -> int:
+    """A file in memory."""
+    return os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+
+
+def filled(end: int, content: bytes) -> int:
+    """A file in memory with its content, which nobody can change any more, to be read from its start."""
+    left, place = memoryview(content), 0
+    while place < len(left):
+        place += os.pwrite(end, left[place:], place)
     fcntl.fcntl(end, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
     return end
 
@@ -202,8 +243,7 @@ def orphans(known: set[int]) -> set[int]:
     """Children that no job started: what a sandbox has left."""
     me = os.getpid()
     try:
-        listed = Path(f"/proc/{me}/task/{me}/children").read_text()
-        children = {int(pid) for pid in listed.split()}
+        children = {int(pid) for pid in Path(f"/proc/{me}/task/{me}/children").read_text().split()}
     except OSError:  # a kernel without that file
         children = {int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and parent(p) == me}
     return children - known
