@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from langchain_r2.cli.shared import TrainingOption
 from langchain_r2.cli.view import note
 from langchain_r2.errors import BadValueError
 
@@ -76,6 +77,7 @@ def evaluate_command(  # noqa: PLR0913 - its options
             help="For p3, where no sandbox can be made: code of models may do all that you may.",
         ),
     ] = False,
+    for_training: TrainingOption = False,
 ) -> None:
     """Compare methods on a benchmark, or on your own questions: accuracy and cost, with error bars."""
     from langchain_r2.calibrate.named import named_router
@@ -93,6 +95,8 @@ def evaluate_command(  # noqa: PLR0913 - its options
         load_items(benchmark, split=name, limit=limit, seed=seed, data=data, grader=grader, first=first)
         for name in splits
     ]
+    if for_training:
+        chosen = [learnable(selection) for selection in chosen]
     tuning = validation_items(
         benchmark, validation, limit=validation_limit, seed=seed, data=data, grader=grader, needed=groups
     )
@@ -122,6 +126,21 @@ def evaluate_command(  # noqa: PLR0913 - its options
             note(f"report: {write_page(folder)}")
     if not whole:
         raise typer.Exit(1)
+
+
+def learnable(selection: "Selection") -> "Selection":
+    """Items whose records say that routers may learn from them.
+
+    Raises:
+        BadValueError: They are of a split of a benchmark that routers are tested on.
+    """
+    from langchain_r2.evals.benchmarks import BENCHMARKS
+
+    split = selection.facts["split"]
+    if selection.facts["benchmark"] in BENCHMARKS and split not in {"train", "validation"}:
+        hint = "What was learned from cannot be tested on."
+        raise BadValueError("split, with --for-training", split, "train, validation, or your own questions", hint)
+    return selection._replace(facts={**selection.facts, "for_training": True})
 
 
 def validation_items(

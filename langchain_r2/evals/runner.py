@@ -86,6 +86,8 @@ class Runner:
                         return
                     raise
             if not self.stopped():
+                if self.folder.facts.get("for_training"):
+                    row["for_training"] = True
                 self.folder.append(row)
                 tally.add(rows[item.id])
                 self._show(method.name)

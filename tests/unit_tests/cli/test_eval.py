@@ -54,6 +54,19 @@ class TestEval:
         assert (forwarded["tools"].judge.name, forwarded["router"]["pool"].names) == ("local", ("local",))
         assert "not calibrated" in result.stderr
 
+    def test_what_is_tested_on_is_not_recorded_to_be_learned_from(
+        self, got: list[tuple[Selection, dict[str, Any]]], tmp_path: Path
+    ) -> None:
+        questions = tmp_path / "mine.jsonl"
+        questions.write_text('{"id": "a", "query": "Why?", "answer": "Because."}\n')
+        refused = run("eval", "arithmetic", "--split", "test", "--for-training")
+        assert refused.exit_code == 2
+        assert "tested on" in refused.stderr
+        for what in (["arithmetic", "--split", "validation"], [questions, "--grader", "exact"], ["arithmetic"]):
+            told = [] if what == ["arithmetic"] else ["--for-training"]
+            assert run("eval", *what, *told, "--limit", 2, "--out", tmp_path).exit_code == 0
+        assert [chosen.facts.get("for_training") for chosen, _ in got] == [True, True, None]
+
     def test_several_splits_have_a_folder_each(
         self, got: list[tuple[Selection, dict[str, Any]]], tmp_path: Path
     ) -> None:

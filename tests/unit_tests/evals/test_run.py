@@ -1,5 +1,6 @@
 """An evaluation over scripted methods: records, grades, and a table computed from the files."""
 
+import asyncio
 import dataclasses
 import io
 import json
@@ -15,6 +16,7 @@ from langchain_r2.evals.benchmarks import Benchmark, Item, Selection, load_items
 from langchain_r2.evals.folder import iter_rows, read_facts
 from langchain_r2.evals.grading import Grade, Tools, right, ungradable
 from langchain_r2.evals.methods import Method, Run, methods_for
+from langchain_r2.evals.recorded import judged, read_consented
 from langchain_r2.evals.run import Limits, evaluate
 from langchain_r2.model_spec import Price
 from langchain_r2.pool import ModelPool
@@ -171,6 +173,23 @@ def test_a_routed_record_tells_what_its_page_shows(tmp_path: Path) -> None:
     assert all(row["results"][0]["answer"] == row["answer"] and row["started_at"] > 0 for row in routed)
     assert all(row["allocation"]["models"] for row in routed)
     assert not any("results" in row for row in rows if row["method"] != "r2")
+
+
+async def test_records_of_an_evaluation_may_be_learned_from_where_it_says_so(tmp_path: Path) -> None:
+    pool = scripted_pool(lambda p: "answer: 1" if "plan" not in p else "1: #query")
+    router = {"pool": pool, "decomposer": PromptedDecomposer(pool["m1"]), "allocator": FixedAllocator(pool, "m1")}
+    chosen = selection("numeric")
+    rows = await asyncio.to_thread(ran, chosen, tmp_path / "plain", "r2", router=router)
+    assert not any("for_training" in row for row in rows[1])
+    chosen = chosen._replace(facts={**chosen.facts, "for_training": True})
+    await asyncio.to_thread(ran, chosen, tmp_path, "r2", "direct", router=router)
+    kept, refused = read_consented([tmp_path / "out" / "records.jsonl"])
+    found = await judged(kept)
+    assert refused == 0
+    assert {(run.record["id"], run.right, run.by) for run in found.runs} == {
+        ("0", True, "grade"), ("1", False, "grade"), ("3", False, "grade"),
+    }  # fmt: skip
+    assert found.left_out["no plan was executed"] == 4  # those of `direct`
 
 
 def test_grading_costs_are_apart_from_the_methods(tmp_path: Path) -> None:
