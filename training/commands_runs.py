@@ -11,8 +11,9 @@ from typing import Any
 from langchain_r2.errors import BadValueError
 from langchain_r2.evals.grading import open_grader
 from langchain_r2.evals.items import Item
+from langchain_r2.evals.reading import Source, read_rows
 from langchain_r2.evals.recorded import Judged, judged, read_answers, read_consented, read_feedback
-from training.items import grader_named, load_train_items
+from training.items import grader_named
 from training.lines import Lines
 from training.redaction import redactor
 from training.settings import DataSettings, PoolSettings, SearchSettings, read_settings
@@ -28,7 +29,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     runs.add_argument("--config", default="embedded", help="TOML file, or a name in training/configs")
     runs.add_argument("--feedback", type=Path, help='lines {"id", "right"}: what people said of runs')
     runs.add_argument("--answers", help='lines {"query", "answer"}, compared by the grader of the config')
-    runs.add_argument("--hold-back", help="file of queries that nothing may be learned from, such as a test")
+    runs.add_argument("--hold-back", help='lines {"query"} that nothing may be learned from: a test')
     runs.add_argument("--redact", metavar="MODULE:FUNCTION", help="from a text to it without what must not be learned")
     runs.set_defaults(run=run_from_runs)
     head = commands.add_parser("fit-head", help="fit an embedding allocator to outcomes of recorded runs")
@@ -48,7 +49,7 @@ def run_from_runs(args: argparse.Namespace) -> None:
     search = read_settings(args.config, "search", SearchSettings)
     pool, _ = open_pool(read_settings(args.config, "pool", PoolSettings))
     records, refused = read_consented(args.records)
-    held_back = [item.query for item in load_train_items(args.hold_back, "train", 10**9)] if args.hold_back else []
+    held_back = [row.text("query") for row in read_rows(Source("", 1, 0, args.hold_back))] if args.hold_back else []
     found = asyncio.run(_judged(args, records))
     made = converted(found.runs, pool, redact, same_text=search.changed == "freeze", held_back=held_back)
     if not made.rows:
@@ -56,7 +57,9 @@ def run_from_runs(args: argparse.Namespace) -> None:
         raise BadValueError("run records", told, "at least one right run", "Give --feedback, or --answers.")
     provenance = {
         "from": "runs",
-        "records": [hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in args.records],
+        "records": [_digest(path) for path in args.records],
+        "verdicts": [args.feedback and _digest(args.feedback), args.answers and _digest(Path(args.answers))],
+        "hold_back": args.hold_back and _digest(Path(args.hold_back)),
         "pool": pool_hash(pool),
         "models": list(pool.names),
         "redaction": args.redact,
@@ -73,6 +76,10 @@ def run_from_runs(args: argparse.Namespace) -> None:
     report = {**made.counts, "records": len(records) + refused, "left_out": dict(left_out)}
     (args.out / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=1))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 async def _judged(args: argparse.Namespace, records: Any) -> Judged:  # noqa: ANN401 - of run records

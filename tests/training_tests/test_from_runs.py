@@ -192,6 +192,28 @@ class TestCommand:
         assert len((files / "out" / "outcomes.jsonl").read_text().splitlines()) == 6
         texts = texts_for("decomposer", rows, SftSettings(base="x"), max_subtasks=9)
         assert [text.reply for text in texts] == ["1 : ask alpha\n2 : ask #1 beta"] * 3
+        (files / "said").write_text(json.dumps({"id": rows[0]["id"], "right": False}) + "\n")
+        with pytest.raises(SystemExit, match="verdicts"):  # what is there follows from something else
+            main(
+                [
+                    "from-runs",
+                    str(files / "runs"),
+                    "--feedback",
+                    str(files / "said"),
+                    "--out",
+                    str(files / "out"),
+                    *options,
+                ]
+            )
+
+    def test_queries_of_a_file_are_held_back(self, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        query = json.loads((files / "answers.jsonl").read_text().splitlines()[0])["query"]
+        (files / "test.jsonl").write_text(json.dumps({"query": query}) + "\n")
+        options = ["--config", str(files / "own.toml"), "--answers", str(files / "answers.jsonl")]
+        held = ["--hold-back", str(files / "test.jsonl")]
+        main(["from-runs", str(files / "runs"), "--out", str(files / "out"), *options, *held])
+        assert json.loads(capsys.readouterr().out)["left_out"] == {"its query is held back": 1}
+        assert query not in [row["query"] for row in read_lines(files / "out" / "labels.jsonl")]
 
     def test_refuses_records_that_were_not_made_for_it(self, files: Path) -> None:
         _write(files / "no", [recorded({}, for_training=False)])
