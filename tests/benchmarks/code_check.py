@@ -15,7 +15,8 @@ TASKS: Final = {
     "code": CodeTask(SAT, "List[int]", "def sol(n=10):\n    return [3, n - 3]", "code"),
 }
 PLAIN: Final = "Python alone, started and ended"
-"""For comparison: on an idle machine about 10 ms. A check of a value has one such start, one of code two."""
+"""For comparison: on an idle machine about 10 ms. A check of a value takes one such start, one of code two; the next
+one begins while one is at work, on another processor if there is a free one."""
 BAR_MS: Final = 60.0
 
 
