@@ -2,7 +2,7 @@
 
 import heapq
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from langchain_r2.json_text import PlanRow, allocation_rows, find_json, plan_rows, whole_json
@@ -206,6 +206,11 @@ def parse_answer(text: str) -> tuple[str, ParseOutcome]:
         return (answer, "clean") if answer else ("", "malformed")
     whole = text.strip()
     return (whole, "repaired") if whole else ("", "malformed")
+
+
+def joined(answers: Iterable[str]) -> str | None:
+    """The answers of subtasks, a line each, as one; None where there is none."""
+    return "\n".join(answer for answer in answers if answer) or None
 
 
 def _plan_rows(text: str, *, structured: bool) -> tuple[list[PlanRow], ParseOutcome]:

@@ -7,7 +7,7 @@ The form, weakest model first::
     order = "given"        # or "price": sorted by output price
 
     [[models]]
-    embedded = "r2-small"  # a model of the embedded pool; it keeps its name and its price unless they are given
+    embedded = "r2-small"  # a model of an embedded pool; it keeps its name and its price unless they are given
     max_concurrency = 8
 
     [[models]]
@@ -49,10 +49,13 @@ from langchain_r2.types import Group
 EMBEDDED: Final = "embedded"
 """What stands for the embedded pool where a pool file could be named."""
 
+EMBEDDED_DOMAINS: Final[Mapping[str, str]] = {EMBEDDED: "arithmetic", "embedded-scan": "scan"}
+"""What stands for the embedded pool of a domain, and the domain."""
+
 POOLS: Final = Path(__file__).parent / "pools"
 """The files that are shipped: ``template.toml``, and those that a name stands for."""
 
-PRESETS: Final = (EMBEDDED, "paper")
+PRESETS: Final = (*EMBEDDED_DOMAINS, "paper")
 """Names that stand for a pool where a pool file could be named."""
 
 
@@ -187,8 +190,8 @@ def resolve_pool(text: str) -> ModelPool:
         PoolFileError: The file cannot be read, or something in it is wrong.
         MissingPriceError: A model without a stated price.
     """
-    if text == EMBEDDED:
-        return _embedded_pool()
+    if text in EMBEDDED_DOMAINS:
+        return _embedded_pool(text)
     return load_pool(str(POOLS / f"{text}.toml") if text in PRESETS else text)
 
 
@@ -269,17 +272,21 @@ def _price(place: _Place, model: str, value: Any) -> Price:  # noqa: ANN401 - an
 
 
 def _embedded_spec(place: _Place, name: str, given: Mapping[str, Any]) -> ModelSpec:
-    pool = _embedded_pool()
-    if name not in pool:
-        raise place.error(f"the embedded pool has no model {name!r}", f"It has: {', '.join(pool.names)}.")
-    return dataclasses.replace(pool[name], **{"group": None, **given})
+    known: list[str] = []
+    for preset in EMBEDDED_DOMAINS:
+        pool = _embedded_pool(preset)
+        if name in pool:
+            return dataclasses.replace(pool[name], **{"group": None, **given})
+        known += pool.names
+    raise place.error(f"no embedded pool has a model {name!r}", f"They have: {', '.join(known)}.")
 
 
-def _embedded_pool() -> ModelPool:
+def _embedded_pool(preset: str) -> ModelPool:
     from langchain_r2.embedded import embedded_pool  # noqa: PLC0415 - numpy and tokenizers only where they are needed
 
     try:
-        return embedded_pool()
+        return embedded_pool(EMBEDDED_DOMAINS[preset])
     except FileNotFoundError as error:
-        hint = "Install langchain-r2 again, or in a checkout train them: python -m training.embedded."
-        raise PoolFileError(EMBEDDED, "the embedded models are not there", hint) from error
+        command = f"python -m training.embedded --domain {EMBEDDED_DOMAINS[preset]}"
+        hint = f"Install langchain-r2 again, or in a checkout train them: {command}."
+        raise PoolFileError(preset, "the embedded models are not there", hint) from error

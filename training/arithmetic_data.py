@@ -10,13 +10,7 @@ from typing import Final, NamedTuple
 
 from langchain_r2.evals.benchmarks.arithmetic import Problem, compute
 from langchain_r2.prompts import bare, plan_lines
-
-
-class Example(NamedTuple):
-    """One training text."""
-
-    prompt: str
-    reply: str
+from training.example import Example
 
 
 class Mixture(NamedTuple):

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from training.arithmetic_data import Example
+from training.example import Example
 from training.muon import Muon
 
 Encode = Callable[[Example], tuple[list[int], list[int]]]

@@ -8,14 +8,14 @@ from langchain_r2.confidence.file import CalibrationFile, calibration_path
 from langchain_r2.embedded import embedded_router
 from langchain_r2.errors import ConfigurationError, PoolFileError
 from langchain_r2.pool import ModelPool
-from langchain_r2.pool_file import EMBEDDED, resolve_pool
+from langchain_r2.pool_file import EMBEDDED_DOMAINS, resolve_pool
 
 
 def named_router(pool: str, *, check: bool, note: Callable[[str, str], None]) -> dict[str, Any]:
     """The arguments of ``create_r2_graph`` for a pool; for a file with the calibration that lies beside it, if any.
 
     Args:
-        pool: ``embedded``, ``paper``, or the path of a pool file.
+        pool: ``embedded``, ``embedded-scan``, ``paper``, or the path of a pool file.
         check: Whether every model of a file must be buildable, so that a missing key or package shows before any call.
         note: Gets a line about the calibration, and the style to show it in.
 
@@ -23,8 +23,8 @@ def named_router(pool: str, *, check: bool, note: Callable[[str, str], None]) ->
         ConfigurationError: The pool cannot be loaded, or one of its models cannot be built.
     """
     models = resolve_pool(pool)
-    if pool == EMBEDDED:
-        return dict(embedded_router(pool=models))
+    if pool in EMBEDDED_DOMAINS:
+        return dict(embedded_router(EMBEDDED_DOMAINS[pool], pool=models))
     if check:
         _build_all(models, pool)
     calibration = calibration_path(pool)

@@ -52,7 +52,11 @@ def evaluate_command(  # noqa: PLR0913 - its options
         Path, typer.Option(help="Folder for records and tables; with several splits, one folder for each in it.")
     ] = Path("eval-results"),
     pool: Annotated[
-        str, typer.Option(help='"embedded", "paper", or a pool file (TOML).', metavar="embedded|paper|FILE")
+        str,
+        typer.Option(
+            help='"embedded", "embedded-scan", "paper", or a pool file (TOML).',
+            metavar="embedded|embedded-scan|paper|FILE",
+        ),
     ] = "embedded",
     concurrency: Annotated[int, typer.Option(min=1, help="Most items under way at once.")] = 64,
     validation: Annotated[

@@ -13,6 +13,7 @@ from langchain_r2.pool import ModelPool
 
 def serve_embedded(
     *,
+    domain: Annotated[str, typer.Option(help="Which models: those of arithmetic, or of scan.")] = "arithmetic",
     host: Annotated[str, typer.Option(help="Address to listen at. There is no authentication.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes one that is free.")] = 8010,
 ) -> None:
@@ -20,10 +21,10 @@ def serve_embedded(
 
     On stdout it writes a pool file that reaches them: langchain-r2 serve-embedded > pool.toml
     """
+    from langchain_r2.embedded import embedded_pool
     from langchain_r2.embedded.server import base_url, listen, new_server, served_models
-    from langchain_r2.pool_file import EMBEDDED, resolve_pool
 
-    pool, models = resolve_pool(EMBEDDED), served_models()
+    pool, models = embedded_pool(domain), served_models(domain)
     server = new_server(models)
     with listen(host, port) as listener, contextlib.suppress(KeyboardInterrupt):
         url = base_url(listener)

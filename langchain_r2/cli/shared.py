@@ -12,7 +12,12 @@ from langchain_r2.cli.view import note
 from langchain_r2.errors import ConfigurationError
 
 PoolOption = Annotated[
-    str, typer.Option("--pool", help='"embedded", "paper", or a pool file (TOML).', metavar="embedded|paper|FILE")
+    str,
+    typer.Option(
+        "--pool",
+        help='"embedded", "embedded-scan", "paper", or a pool file (TOML).',
+        metavar="embedded|embedded-scan|paper|FILE",
+    ),
 ]
 BudgetOption = Annotated[
     float | None, typer.Option("--budget-usd", help="Most that one query may cost, in USD. A hard limit.")

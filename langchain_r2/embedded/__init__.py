@@ -1,8 +1,10 @@
 """The default that needs no key and no network: nine small chat models and a router, trained by ``training/``.
 
-Their domain is worded arithmetic (:mod:`langchain_r2.evals.benchmarks.arithmetic`); they know nothing else.
+There are such for two domains, and each knows nothing but its own: worded arithmetic
+(:mod:`langchain_r2.evals.benchmarks.arithmetic`), and SCAN's commands
+(:mod:`langchain_r2.evals.benchmarks.scan_commands`): ``embedded_router("scan")``.
 """
 
-from langchain_r2.embedded.bundle import EmbeddedRouter, embedded_pool, embedded_router
+from langchain_r2.embedded.bundle import DOMAINS, EmbeddedRouter, embedded_pool, embedded_router
 
-__all__ = ["EmbeddedRouter", "embedded_pool", "embedded_router"]
+__all__ = ["DOMAINS", "EmbeddedRouter", "embedded_pool", "embedded_router"]

@@ -1,20 +1,28 @@
 """Loads what is shipped: the pool with its prices, the router with its calibrations."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from typing_extensions import TypedDict
 
 from langchain_r2.confidence import Calibration, Confidence
 from langchain_r2.embedded.chat import EmbeddedChatModel, read_json
+from langchain_r2.errors import BadValueError
 from langchain_r2.model_spec import ModelSpec, Price
 from langchain_r2.pool import ModelPool
 from langchain_r2.routers.base import Allocator, Decomposer
 from langchain_r2.routers.prompted import PromptedAllocator, PromptedDecomposer
 from langchain_r2.transport import Transport
+from langchain_r2.types import AggregationMode
 
 HOME: Final = Path(__file__).parent / "models"
 """``pool.json``, ``router.json``, ``tokenizer/``, a folder per model; ``router/``: base and adapter per role."""
+ARITHMETIC: Final = "arithmetic"
+"""The domain whose models are meant where none is named."""
+DOMAINS: Final[Mapping[str, Path]] = MappingProxyType({ARITHMETIC: HOME, "scan": Path(__file__).parent / "models_scan"})
+"""Where the models of each domain are."""
 
 
 class EmbeddedRouter(TypedDict):
@@ -25,23 +33,54 @@ class EmbeddedRouter(TypedDict):
     allocator: Allocator
     confidence: Confidence
     transport: Transport
+    aggregation: AggregationMode
 
 
-def embedded_pool(home: Path = HOME) -> ModelPool:
-    """The nine embedded models, weakest first. Weights are loaded when a model is first called."""
-    return ModelPool([_spec(home, row) for row in read_json(home / "pool.json")], name="embedded")
+def home_of(models: str | Path) -> Path:
+    """The folder of a domain's models; a folder is itself.
+
+    Raises:
+        BadValueError: There is no such domain.
+    """
+    if isinstance(models, Path):
+        return models
+    if models not in DOMAINS:
+        raise BadValueError("domain", models, tuple(DOMAINS), "Models of your own are named by their folder, a Path.")
+    return DOMAINS[models]
+
+
+def embedded_pool(models: str | Path = ARITHMETIC) -> ModelPool:
+    """The nine embedded models of a domain, weakest first. Weights are loaded when a model is first called.
+
+    Args:
+        models: A domain, see :data:`DOMAINS`, or the folder of models trained with other settings.
+
+    Raises:
+        BadValueError: There is no such domain.
+    """
+    home = home_of(models)
+    name = next((_pool_name(domain) for domain, own in DOMAINS.items() if own == home), "embedded")
+    return ModelPool([_spec(home, row) for row in read_json(home / "pool.json")], name=name)
+
+
+def _pool_name(domain: str) -> str:
+    return "embedded" if domain == ARITHMETIC else f"embedded-{domain}"
 
 
 def embedded_router(
-    home: Path = HOME, *, pool: ModelPool | None = None, transport: Transport | None = None
+    models: str | Path = ARITHMETIC, *, pool: ModelPool | None = None, transport: Transport | None = None
 ) -> EmbeddedRouter:
     """The embedded pool with its trained decomposer and allocator, their thresholds and calibrations.
 
     Args:
-        home: Folder of the models; another one for models trained with other settings.
+        models: A domain, see :data:`DOMAINS`, or the folder of models trained with other settings.
         pool: In place of the embedded pool, a pool of as many models in the same order.
         transport: Where calls go; None makes one.
+
+    Raises:
+        BadValueError: There is no such domain.
     """
+    home = home_of(models)
     pool = pool or embedded_pool(home)
     settings = read_json(home / "router.json")
     transport = transport or Transport()
@@ -57,6 +96,7 @@ def embedded_router(
             router_spec(home, "allocator", settings),
             pool,
             coverage=settings["coverage"],
+            undivided=_named(settings.get("undivided"), pool, home),
             max_samples=1,  # what was trained and measured
             shuffle_aliases=False,  # as it was trained; training/embedded/router.py says why
             transport=transport,
@@ -66,6 +106,7 @@ def embedded_router(
             threshold=settings["threshold"],
         ),
         transport=transport,
+        aggregation=settings.get("aggregation", "last"),
     )
 
 
@@ -108,6 +149,13 @@ def _spec(home: Path, row: dict[str, Any]) -> ModelSpec:
         capabilities=frozenset({"logprobs"}),
         prompt_style="bare",
     )
+
+
+def _named(model: str | None, pool: ModelPool, home: Path) -> str | None:
+    """A model of the embedded pool by the name that it has in a pool given in its place."""
+    if model is None or model in pool:
+        return model
+    return pool.names[[row["name"] for row in read_json(home / "pool.json")].index(model)]
 
 
 def _calibration(row: dict[str, Any]) -> Calibration:

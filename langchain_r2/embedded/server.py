@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage
 from tokenizers.decoders import DecodeStream
 
-from langchain_r2.embedded.bundle import HOME, embedded_pool, router_spec
+from langchain_r2.embedded.bundle import ARITHMETIC, embedded_pool, home_of, router_spec
 from langchain_r2.embedded.chat import EmbeddedChatModel, load_tokenizer, read_json
 from langchain_r2.embedded.openai_api import chunks, completion, error_body, model_card, read_request, rows_of
 from langchain_r2.errors import BadValueError, MissingExtraError, RejectedError, UnknownModelError
@@ -30,8 +30,13 @@ if TYPE_CHECKING:
 ROLES = ("decomposer", "allocator")
 
 
-def served_models(home: Path = HOME) -> dict[str, EmbeddedChatModel]:
-    """The pool's models and the router's two, by name."""
+def served_models(models: str | Path = ARITHMETIC) -> dict[str, EmbeddedChatModel]:
+    """The pool's models and the router's two, by name; of a domain, or those in a folder.
+
+    Raises:
+        BadValueError: There is no such domain.
+    """
+    home = home_of(models)
     settings = read_json(home / "router.json")
     specs = [*embedded_pool(home), *(router_spec(home, role, settings) for role in ROLES)]
     return {spec.name: spec.model for spec in specs if isinstance(spec.model, EmbeddedChatModel)}
@@ -156,11 +161,11 @@ def new_server(models: Mapping[str, EmbeddedChatModel]) -> "uvicorn.Server":
 
 
 @contextmanager
-def embedded_server(home: Path = HOME, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def embedded_server(models: str | Path = ARITHMETIC, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """A server on a thread of this process, for as long as the block runs; gives its ``base_url``.
 
     Args:
-        home: Folder of the models.
+        models: A domain, or the folder of the models.
         host: Address to listen at.
         port: 0 takes one that is free.
 
@@ -168,7 +173,7 @@ def embedded_server(home: Path = HOME, *, host: str = "127.0.0.1", port: int = 0
         BadValueError: The address cannot be had.
         MissingExtraError: starlette or uvicorn are not installed.
     """
-    server = new_server(served_models(home))
+    server = new_server(served_models(models))
     with listen(host, port) as listener:
         thread = threading.Thread(target=server.run, args=([listener],), name="embedded-server", daemon=True)
         thread.start()

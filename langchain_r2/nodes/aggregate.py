@@ -13,7 +13,7 @@ from langchain_r2.flow import Flow
 from langchain_r2.ledger import Budget, bill
 from langchain_r2.nodes.admission import finished
 from langchain_r2.nodes.base import Dependencies, Node, limits_of, turn_id
-from langchain_r2.parsing import parse_answer
+from langchain_r2.parsing import joined, parse_answer
 from langchain_r2.prompts import instruct, prompts_for
 from langchain_r2.state import R2State, R2Update
 from langchain_r2.transport import Call, Reply, annotate
@@ -33,7 +33,7 @@ def aggregate_node(needs: Dependencies) -> Node:
         if state.get("approval") == "rejected":
             status, error, answer = "rejected", state["error"], None
         elif needs.aggregation == "join":
-            answer = "\n".join(r["answer"] for r in results if r["answer"]) or None
+            answer = joined(r["answer"] for r in results)
         elif _is_written(needs, state) and answer is not None and len(results) > 1:
             budget = yield from needs.budget(state, limits)
             call = _call(needs, state, limits, runtime.stream_writer, config, budget)

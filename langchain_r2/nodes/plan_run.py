@@ -11,7 +11,7 @@ from langchain_r2 import records
 from langchain_r2.estimate import expected_subtask_usd
 from langchain_r2.flow import Flow, Gather, Invoke
 from langchain_r2.nodes.base import Dependencies, SubtaskContext, asked_text, told_of_result
-from langchain_r2.parsing import ancestors, references, resolve
+from langchain_r2.parsing import ancestors, joined, references, resolve
 from langchain_r2.run_record import without_attempts
 from langchain_r2.state import Evidence, SubtaskState
 from langchain_r2.transport import annotate
@@ -133,13 +133,16 @@ class PlanRun:
         )
         results = yield from inner._levels()
         last = results[subplan["subtasks"][-1]["id"]]
+        answer: str | None = last["answer"]
+        if self.needs.aggregation == "join":
+            answer = joined(results[s["id"]]["answer"] for s in subplan["subtasks"])
         below = [attempt for r in results.values() for attempt in r["attempts"]]
         bad = next((r["verdict"] for r in results.values() if not r["verdict"]["accepted"]), None)
         return SubtaskResult(
             id=final["id"],
             text=final["text"],
             kind=final["kind"],
-            answer=last["answer"],
+            answer=answer or "",
             model=last["model"],
             verdict=bad or last["verdict"],
             attempts=[*final["attempts"], *below],

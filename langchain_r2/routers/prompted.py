@@ -26,6 +26,7 @@ from langchain_r2.routers.base import (
     FlowRunnable,
     budget_of,
     checked_query,
+    uniform_allocation,
     whole_query_plan,
 )
 from langchain_r2.transport import Call, Reply, Transport
@@ -154,6 +155,7 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         coverage: float | None = None,
         shuffle_aliases: bool = True,
         default_route: str | None = None,
+        undivided: str | None = None,
         max_samples: int = 2,
         temperature: float = 0.7,
         transport: Transport | None = None,
@@ -167,13 +169,15 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
             shuffle_aliases: Give models names and order that change with the query (by its hash), so that no habit of
                 preferring a name or a place can decide.
             default_route: Pool model for subtasks without a usable allocation; None: the middle of the MLM group.
+            undivided: Pool model that a plan of one subtask starts with, without a call: steps up correct it. None: the
+                allocator is asked about such plans, too.
             max_samples: Most allocations drawn: after one that is not usable as a whole, another is.
             temperature: Of all samples after the first.
             transport: Where calls go; None makes one.
 
         Raises:
             BadValueError: ``coverage`` or ``max_samples`` is out of range, or there are more models than names.
-            UnknownModelError: The pool has no model ``default_route``.
+            UnknownModelError: The pool has no model ``default_route`` or ``undivided``.
         """
         if coverage is not None and not 0 < coverage < 1:
             raise BadValueError("coverage", coverage, "a number between 0 and 1, or None")
@@ -186,6 +190,7 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
             raise BadValueError("models of the pool", len(self.members), allowed)
         self.spec, self.pool, self.coverage, self.shuffle_aliases = spec, pool, coverage, shuffle_aliases
         self.default_route = pool[default_route].name if default_route else pool.middle("MLM").name
+        self.undivided = pool[undivided].name if undivided else None
         self.max_samples, self.temperature = max_samples, temperature
         # Where the alternatives of single names decide, the names must be written as they were in training.
         self._structured = coverage is None and _structured(spec)
@@ -217,7 +222,11 @@ class PromptedAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         Raises:
             BudgetError: The budget cannot pay for the first call.
         """
-        subtasks, cards = value["plan"]["subtasks"], self.cards(value["query"])
+        subtasks = value["plan"]["subtasks"]
+        if self.undivided and len(subtasks) == 1:
+            allocation = uniform_allocation(value["plan"], self.undivided, "allocated")
+            return AllocatorOutput(allocation=allocation, attempts=[])
+        cards = self.cards(value["query"])
         # Lines are numbered 1, 2, ... in the prompt, whatever the subtasks' ids are.
         numbers = {str(i): s["id"] for i, s in enumerate(subtasks, 1)}
         by_alias = {c.alias: self.members[c.rank - 1].name for c in cards}

@@ -105,6 +105,7 @@ def served_router(url: str, client: httpx2.AsyncClient | None = None) -> Embedde
             allocator, pool, coverage=theirs.coverage, shuffle_aliases=False, transport=transport
         ),
         confidence=here["confidence"],
+        aggregation=here["aggregation"],
         transport=transport,
     )
 

@@ -9,11 +9,12 @@ import torch
 
 from langchain_r2.embedded.chat import token_id
 from langchain_r2.embedded.engine import Llama
-from training.arithmetic_data import Example
+from training.embedded.domain import Router
 from training.embedded.models import ask, encoder, load_for_training, new_model, save_model
 from training.embedded.router import train_adapter
 from training.embedded.sizes import Size
 from training.embedded.tokenizer import build_tokenizer
+from training.example import Example
 from training.fit import FitSettings, batches, fit, tensors
 from training.muon import orthogonalise
 
@@ -61,14 +62,12 @@ def test_a_model_learns_saves_and_answers(tmp_path: Path) -> None:
         assert torch.allclose(weight, again.state_dict()[name], atol=2e-3)
 
 
-def test_an_adapter_changes_what_the_engine_says_and_leaves_the_base(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("training.embedded.router.ADAPTER_TOKENS", 20_000)
+def test_an_adapter_changes_what_the_engine_says_and_leaves_the_base(tmp_path: Path) -> None:
+    router = Router(TINY, adapter_tokens=20_000, rank=16)
     tokenizer = build_tokenizer()
     save_model(new_model(TINY, tokenizer.get_vocab_size()), tmp_path / "base")
     before = (tmp_path / "base" / "model.safetensors").read_bytes()
-    train_adapter("decomposer", cycle(TEXTS), tokenizer, tmp_path / "base", tmp_path / "adapter")
+    train_adapter("decomposer", cycle(TEXTS), tokenizer, tmp_path / "base", tmp_path / "adapter", router)
     end = token_id(tokenizer, "</s>")
     plain, adapted = Llama.load(tmp_path / "base", end), Llama.load(tmp_path / "base", end, tmp_path / "adapter")
     assert (tmp_path / "base" / "model.safetensors").read_bytes() == before

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from langchain_r2.embedded.bundle import HOME
 from langchain_r2.prompts import bare
-from training.arithmetic_data import Example as Text
 from training.embedded.models import encoder, new_model, save_model
 from training.embedded.sizes import Size
 from training.embedded.tokenizer import build_tokenizer
+from training.example import Example as Text
 from training.fit import FitSettings, fit
 from training.grpo_settings import RoleSettings
 from training.items import TrainItem

@@ -50,6 +50,12 @@ async def test_the_sub_plan_runs_in_the_subtasks_place(make: Any, tries: Any, ru
     assert (output["status"], output["answer"]) == ("ok", "did part b of did part a")
 
 
+async def test_where_answers_are_joined_those_of_a_sub_plan_are_too(make: Any, run: Any) -> None:
+    made = make(unless_hard, unless_hard, **{**HARD, "replans": {"hard": "1: part a\n2: part b"}}, aggregation="join")
+    output = await run(made.graph, {"query": "q"})
+    assert output["answer"] == "did easy\ndid part a\ndid part b"
+
+
 async def test_a_replan_is_billed(make: Any, run: Any) -> None:
     output = await run(make(unless_hard, unless_hard, **HARD).graph, {"query": "q"})
     routing = [(a["role"], a["subtask_id"], a["direction"]) for a in output["attempts"] if a["role"] != "executor"]

@@ -27,7 +27,7 @@ MODEL = """
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loader:
     own = scripted_pool("1", "2", "3", prompt_style="bare")
-    monkeypatch.setattr(langchain_r2.embedded, "embedded_pool", lambda: own)
+    monkeypatch.setattr(langchain_r2.embedded, "embedded_pool", lambda domain="arithmetic": own)
 
     def load(text: str) -> ModelPool:
         file = tmp_path / "pool.toml"
@@ -166,7 +166,7 @@ def test_a_wrong_key_or_value_is_named_with_its_place(load: Loader, change: str,
         (MODEL.replace("name", "#"), ["models table 1: name is missing"]),
         (MODEL.replace("model =", "#"), ["models table 1 ('a'): model is missing"]),
         (MODEL.replace("openai:small", "small"), ["model is 'small'", "provider:model", "base_url"]),
-        ("[[models]]\nembedded = 'm9'", ["no model 'm9'", "m1, m2, m3"]),
+        ("[[models]]\nembedded = 'm9'", ["no embedded pool has a model 'm9'", "m1, m2, m3"]),
         ("[[models]]\nembedded = 'm1'\nprompt_style = 'instruct'", ["unknown key 'prompt_style'"]),
         ("grouping = 'price'\n[[models]]\nembedded = 'm1'\nprice = 'unknown'", ["known prices above 0"]),
         ("name = 'a'\nname = b\n", ["not TOML", "line 2"]),
@@ -234,7 +234,7 @@ def test_embedded_stands_for_the_embedded_pool(load: Loader, tmp_path: Path, mon
     load(MODEL)
     assert resolve_pool(str(tmp_path / "pool.toml")).names == ("a",)
 
-    def absent() -> ModelPool:
+    def absent(domain: str) -> ModelPool:
         raise FileNotFoundError
 
     monkeypatch.setattr(langchain_r2.embedded, "embedded_pool", absent)

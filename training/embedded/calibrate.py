@@ -1,4 +1,4 @@
-"""Calibrates every model on validation steps, and chooses the router's settings by running it on validation problems.
+"""Calibrates every model on validation problems, and chooses the router's settings by running it on them.
 
 Nothing of a test split is read here. Writes ``pool.json`` and ``router.json``, which the library loads.
 """
@@ -18,64 +18,57 @@ from tqdm import tqdm
 
 from langchain_r2.confidence import Calibration, fit
 from langchain_r2.embedded.bundle import embedded_router
-from langchain_r2.evals.benchmarks.arithmetic import Problem, grade, problems
 from langchain_r2.graph import create_r2_graph
 from langchain_r2.ledger import bill
-from langchain_r2.prompts import bare, plan_lines
-from training.arithmetic_data import split_step
+from langchain_r2.prompts import bare
+from training.embedded.arithmetic import Arithmetic
+from training.embedded.domain import Domain, Task
 from training.embedded.labels import step_answers
-from training.embedded.models import SEED, ask, load_engine, parameters, write_json
-from training.embedded.sizes import POOL, PRICE_DATE, PRICE_SOURCE, Size
+from training.embedded.models import ask, load_engine, parameters, write_json
+from training.embedded.sizes import PRICE_DATE, PRICE_SOURCE, Size
 
 CALIBRATION_PROBLEMS: Final = 500
-CHOICE_PROBLEMS: Final = 150
-COVERAGES: Final = (0.75, 0.9)
-THRESHOLDS: Final = (0.85, 0.95, 0.97, 0.985)
+CHOICE_PROBLEMS: Final = Arithmetic.choice_problems
 CONCURRENCY: Final = 64
 TOLERANCE: Final = 0.005
 """Of the settings whose accuracy is within this of the best, the cheapest are taken."""
 
 
-def validation_problems(count: int, shard: str) -> list[Problem]:
-    """The first problems of a validation stream."""
-    return list(itertools.islice(problems("validation", seed=SEED, shard=shard), count))
-
-
-def write_pool(home: Path, tokenizer: Tokenizer) -> dict[str, Calibration]:
-    """Measure every pool model on validation steps; write ``pool.json`` and return the calibrations."""
-    drawn = validation_problems(CALIBRATION_PROBLEMS, "calibration")
-    gold = {s.resolved: str(s.answer) for p in drawn for s in p.steps}
-    digest = hashlib.sha256(json.dumps(sorted(gold)).encode()).hexdigest()[:16]
-    engines = {size.name: load_engine(home / size.name, tokenizer) for size in POOL}
+def write_pool(domain: Domain, home: Path, tokenizer: Tokenizer) -> dict[str, Calibration]:
+    """Measure every pool model on validation subtasks; write ``pool.json`` and return the calibrations."""
+    gold = domain.subtasks(CALIBRATION_PROBLEMS)
+    digest = _digest(sorted(gold))
+    engines = {size.name: load_engine(home / size.name, tokenizer) for size in domain.pool}
     answers = step_answers(engines, tokenizer, list(gold))
     calibrations: dict[str, Calibration] = {}
     rows = []
-    for size in POOL:
+    for size in domain.pool:
         own = answers[size.name]
-        right = [grade(own[step].text, answer) for step, answer in gold.items()]
-        calibration = fit([own[step].signal for step in gold], right)
+        right = [domain.grade(own[text].text, subtask.answer) for text, subtask in gold.items()]
+        calibration = fit([own[text].signal for text in gold], right)
         calibrations[size.name] = dataclasses.replace(calibration, data_sha256=digest)
         by_kind: dict[str, list[bool]] = defaultdict(list)
-        for step, hit in zip(gold, right, strict=True):
-            a, operation, b = split_step(step)
-            by_kind[f"{operation} {len(str(a))}x{len(str(b))}"].append(hit)
-        rows.append(_pool_row(home, size, sum(right) / len(right), by_kind))
+        for subtask, hit in zip(gold.values(), right, strict=True):
+            by_kind[subtask.kind].append(hit)
+        rows.append(_pool_row(domain, home, size, sum(right) / len(right), by_kind))
     write_json(home / "pool.json", rows)
     return calibrations
 
 
-def _pool_row(home: Path, size: Size, accuracy: float, by_kind: dict[str, list[bool]]) -> dict[str, Any]:
+def _pool_row(
+    domain: Domain, home: Path, size: Size, accuracy: float, by_kind: dict[str, list[bool]]
+) -> dict[str, Any]:
     fitted = json.loads((home / size.name / "fit.json").read_text())
     return {
         "name": size.name,
         "parameters": parameters(home / size.name),
         "architecture": f"Llama, {size.layers} layers of width {size.width}",
-        "training": "the mixture of training/arithmetic_data.py" + (", work written out" if size.works else ""),
+        "training": domain.training + (", work written out" if size.works else ""),
         "training_tokens": fitted["tokens"],
         "training_seconds": round(fitted["seconds"]),
         "context_tokens": 1024,
         "max_output_tokens": 512,
-        "skills": f"single steps {accuracy:.0%} right"
+        "skills": f"{domain.measured} {accuracy:.0%} right"
         + ("; writes its work out" if size.works else "; answers at once"),
         "step_accuracy": round(accuracy, 4),
         "step_accuracy_by_kind": {k: [round(sum(v) / len(v), 3), len(v)] for k, v in sorted(by_kind.items())},
@@ -88,10 +81,12 @@ def _pool_row(home: Path, size: Size, accuracy: float, by_kind: dict[str, list[b
     }
 
 
-def write_router(home: Path, tokenizer: Tokenizer, calibrations: dict[str, Calibration]) -> dict[str, Any]:
-    """Calibrate the decomposer, choose coverage and threshold on validation problems, write ``router.json``."""
+def write_router(
+    domain: Domain, home: Path, tokenizer: Tokenizer, calibrations: dict[str, Calibration]
+) -> dict[str, Any]:
+    """Calibrate the decomposer, choose the settings on validation problems, write ``router.json``."""
     count = parameters(home / "router" / "decomposer_base")
-    larger = next((s for s in POOL if parameters(home / s.name) >= count), POOL[-1])
+    larger = next((s for s in domain.pool if parameters(home / s.name) >= count), domain.pool[-1])
     settings: dict[str, Any] = {
         "price": {
             "input": larger.input_usd,
@@ -102,33 +97,37 @@ def write_router(home: Path, tokenizer: Tokenizer, calibrations: dict[str, Calib
         "parameters": count,
         "context_tokens": 1024,
         "max_output_tokens": 192,
+        "aggregation": domain.aggregation,
         "plan_threshold": 0.5,
-        "decomposer_calibration": dataclasses.asdict(_decomposer_calibration(home, tokenizer)),
+        "decomposer_calibration": dataclasses.asdict(_decomposer_calibration(domain, home, tokenizer)),
         "calibrations": {name: dataclasses.asdict(c) for name, c in calibrations.items()},
-        "coverage": COVERAGES[0],
-        "threshold": THRESHOLDS[0],
+        **{name: values[0] for name, values in domain.tried.items()},
     }
-    drawn = validation_problems(CHOICE_PROBLEMS, "choice")
+    drawn = domain.tasks("validation", domain.choice_problems, "choice", home)
     write_json(home / "router.json", settings)
-    return choose(home, settings, lambda: asyncio.run(run_validation(home, drawn)))
+    return choose(home, settings, lambda: asyncio.run(run_validation(domain, home, drawn)), domain=domain)
 
 
-def choose(home: Path, settings: dict[str, Any], run: Callable[[], tuple[float, float]]) -> dict[str, Any]:
-    """Choose coverage and threshold, and write them into a home's ``router.json``, with what was tried.
+def choose(
+    home: Path, settings: dict[str, Any], run: Callable[[], tuple[float, float]], *, domain: Domain | None = None
+) -> dict[str, Any]:
+    """Choose the settings that a domain has tried, and write them into a home's ``router.json``, with what was tried.
 
     Args:
         home: Whose router it is.
         settings: All others.
         run: Gives accuracy and USD per query of the router as it stands in ``router.json``, on validation problems.
+        domain: Its own; None: arithmetic.
     """
-    tried = []
-    for coverage, threshold in tqdm(list(itertools.product(COVERAGES, THRESHOLDS)), desc="choosing settings"):
-        write_json(home / "router.json", {**settings, "coverage": coverage, "threshold": threshold})
+    domain, tried = domain or Arithmetic(), []
+    for values in tqdm(list(itertools.product(*domain.tried.values())), desc="choosing settings"):
+        chosen = dict(zip(domain.tried, values, strict=True))
+        write_json(home / "router.json", {**settings, **chosen})
         accuracy, cost = run()
-        tried.append({"coverage": coverage, "threshold": threshold, "accuracy": accuracy, "usd_per_query": cost})
-    chosen = cheapest_of_the_best(tried)
-    settings |= {"coverage": chosen["coverage"], "threshold": chosen["threshold"]}
-    settings["chosen_on"] = {"split": "validation", "problems": CHOICE_PROBLEMS, "tried": tried}
+        tried.append({**chosen, "accuracy": accuracy, "usd_per_query": cost})
+    best = cheapest_of_the_best(tried)
+    settings |= {name: best[name] for name in domain.tried}
+    settings["chosen_on"] = {"split": "validation", "problems": domain.choice_problems, "tried": tried}
     write_json(home / "router.json", settings)
     return settings
 
@@ -141,24 +140,28 @@ def cheapest_of_the_best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     )
 
 
-async def run_validation(home: Path, drawn: list[Problem]) -> tuple[float, float]:
+async def run_validation(domain: Domain, home: Path, drawn: Sequence[Task]) -> tuple[float, float]:
     """Accuracy and USD per query of the router, as it stands in ``router.json``, on some problems."""
     graph = create_r2_graph(**embedded_router(home))
     gate = asyncio.Semaphore(CONCURRENCY)
 
-    async def one(problem: Problem) -> tuple[bool, float]:
+    async def one(task: Task) -> tuple[bool, float]:
         async with gate:
-            out = await graph.ainvoke({"query": problem.query})
-        return grade(out["answer"] or "", problem.answer), bill(out["attempts"]).cost_usd or 0.0
+            out = await graph.ainvoke({"query": task.query})
+        return domain.grade(out["answer"] or "", task.answer), bill(out["attempts"]).cost_usd or 0.0
 
-    rows = await asyncio.gather(*(one(p) for p in drawn))
+    rows = await asyncio.gather(*(one(task) for task in drawn))
     return sum(r for r, _ in rows) / len(rows), sum(c for _, c in rows) / len(rows)
 
 
-def _decomposer_calibration(home: Path, tokenizer: Tokenizer) -> Calibration:
-    drawn = validation_problems(CALIBRATION_PROBLEMS, "plans")
+def _decomposer_calibration(domain: Domain, home: Path, tokenizer: Tokenizer) -> Calibration:
+    drawn = domain.tasks("validation", CALIBRATION_PROBLEMS, "plans", home)
     engine = load_engine(home / "router" / "decomposer_base", tokenizer, home / "router" / "decomposer")
-    answers = ask(engine, tokenizer, [bare.decompose(p.query).user for p in drawn], 192)
-    right = [a.text == plan_lines([s.text for s in p.steps]) for a, p in zip(answers, drawn, strict=True)]
-    digest = hashlib.sha256(json.dumps([p.query for p in drawn]).encode()).hexdigest()[:16]
+    answers = ask(engine, tokenizer, [bare.decompose(task.query).user for task in drawn], 192)
+    right = [domain.is_right_plan(a.text, task) for a, task in zip(answers, drawn, strict=True)]
+    digest = _digest([task.query for task in drawn])
     return dataclasses.replace(fit([a.signal for a in answers], right), data_sha256=digest)
+
+
+def _digest(texts: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]

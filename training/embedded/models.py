@@ -1,7 +1,6 @@
 """Makes, fits, saves and runs one embedded model."""
 
 import json
-import random
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -12,15 +11,15 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from langchain_r2.embedded.chat import encode_chat, token_id
 from langchain_r2.embedded.engine import Llama
-from langchain_r2.evals.benchmarks.arithmetic import problems
 from langchain_r2.in_process import MAX_BATCH, Request
 from langchain_r2.parsing import parse_answer
-from training.arithmetic_data import Example, pool_examples
-from training.embedded.sizes import Size, intermediate, mixture
+from training.embedded.arithmetic import Arithmetic
+from training.embedded.domain import Domain
+from training.embedded.sizes import SEED, Size, intermediate
+from training.example import Example
 from training.fit import Encode, FitReport, FitSettings, fit
 
 POSITIONS: Final = 1024
-SEED: Final = 20261122
 
 
 class Answer(NamedTuple):
@@ -61,12 +60,12 @@ def encoder(tokenizer: Tokenizer) -> Encode:
     return encode
 
 
-def train_pool_model(size: Size, tokenizer: Tokenizer, folder: Path) -> FitReport:
-    """Train one pool model on the mixture and save it."""
+def train_pool_model(size: Size, tokenizer: Tokenizer, folder: Path, *, domain: Domain | None = None) -> FitReport:
+    """Train one pool model on its domain's texts (None: arithmetic's) and save it."""
+    domain = domain or Arithmetic()
     model = new_model(size, tokenizer.get_vocab_size())
-    drawn, rng = problems("train", seed=SEED, shard=size.name), random.Random(size.name)
-    stream = pool_examples(drawn, rng, works=size.works, mixture=mixture(size))
-    report = fit(model, stream, encoder(tokenizer), FitSettings(tokens=size.tokens, seed=SEED), size.name)
+    settings = FitSettings(tokens=size.tokens, muon_lr=domain.muon_lr, batch_tokens=domain.batch_tokens, seed=SEED)
+    report = fit(model, domain.pool_texts(size), encoder(tokenizer), settings, size.name)
     save_model(model, folder)
     (folder / "fit.json").write_text(json.dumps(report.__dict__, indent=1))
     return report

@@ -7,75 +7,70 @@ nine models in this order only.
 """
 
 import json
-import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import Final
 
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from langchain_r2.evals.benchmarks.arithmetic import problems
-from training.arithmetic_data import Example, finer_plan_example, plan_example, random_step
+from training.embedded.domain import Domain, Router
 from training.embedded.labels import Labelled, allocation_examples
-from training.embedded.models import SEED, encoder, load_for_training, new_model, save_model
-from training.embedded.sizes import POOL, ROUTER
+from training.embedded.models import encoder, load_for_training, new_model, save_model
+from training.embedded.sizes import SEED
+from training.example import Example
 from training.fit import FitReport, FitSettings, fit
 
-ADAPTER_TOKENS: Final = 2_000_000
-RANK: Final = 16
 
-
-def plan_examples(shard: str) -> Iterator[Example]:
-    """Texts of the decomposer: problems, and single steps as a replan asks for them."""
-    rng = random.Random(shard)
-    for problem in problems("train", seed=SEED, shard=shard):
-        yield plan_example(problem)
-        yield finer_plan_example(random_step(rng) if rng.random() < 0.5 else rng.choice(problem.steps).resolved)
-
-
-def allocate_examples(labelled: list[Labelled]) -> Iterator[Example]:
-    """Texts of the allocator, without end."""
-    return allocation_examples(cycle(labelled), len(POOL))
-
-
-def train_decomposer(tokenizer: Tokenizer, home: Path) -> dict[str, FitReport]:
-    """Train base and adapter of the decomposer, with single steps among the problems, as a replan asks for them."""
-    base = home / "decomposer_base"
-    fitted = train_base("decomposer", plan_examples("router-base"), tokenizer, base)
-    adapted = train_adapter("decomposer", plan_examples("router-adapter"), tokenizer, base, home / "decomposer")
+def train_decomposer(domain: Domain, tokenizer: Tokenizer, home: Path) -> dict[str, FitReport]:
+    """Train base and adapter of the decomposer."""
+    folder = home / "router"
+    base = folder / "decomposer_base"
+    fitted = train_base("decomposer", domain.base_texts(home), tokenizer, base, domain.router)
+    texts = domain.plan_texts(home)
+    adapted = train_adapter("decomposer", texts, tokenizer, base, folder / "decomposer", domain.router)
     return {"decomposer_base": fitted, "decomposer": adapted}
 
 
-def train_allocator(tokenizer: Tokenizer, home: Path, labelled: list[Labelled]) -> dict[str, FitReport]:
+def train_allocator(
+    domain: Domain, tokenizer: Tokenizer, home: Path, labelled: Sequence[Labelled]
+) -> dict[str, FitReport]:
     """Train base and adapter of the allocator."""
-    base = home / "allocator_base"
-    pairs = zip(plan_examples("router-base"), allocate_examples(labelled[: len(labelled) // 2]), strict=False)
-    fitted = train_base("allocator", (example for pair in pairs for example in pair), tokenizer, base)
-    adapted = train_adapter("allocator", allocate_examples(labelled), tokenizer, base, home / "allocator")
+    folder, models = home / "router", len(domain.pool)
+    base = folder / "allocator_base"
+    half = allocation_examples(cycle(labelled[: len(labelled) // 2]), models)
+    mixed = (text for pair in zip(domain.base_texts(home), half, strict=False) for text in pair)
+    fitted = train_base("allocator", mixed, tokenizer, base, domain.router)
+    texts = allocation_examples(cycle(labelled), models)
+    adapted = train_adapter("allocator", texts, tokenizer, base, folder / "allocator", domain.router)
     return {"allocator_base": fitted, "allocator": adapted}
 
 
-def train_base(role: str, examples: Iterator[Example], tokenizer: Tokenizer, folder: Path) -> FitReport:
+def train_base(role: str, texts: Iterator[Example], tokenizer: Tokenizer, folder: Path, router: Router) -> FitReport:
     """Train a role's base."""
-    model = new_model(ROUTER, tokenizer.get_vocab_size())
-    settings = FitSettings(tokens=ROUTER.tokens, muon_lr=1e-2, seed=SEED)
-    report = fit(model, examples, encoder(tokenizer), settings, f"r2-router {role} base")
+    model = new_model(router.size, tokenizer.get_vocab_size())
+    settings = FitSettings(tokens=router.size.tokens, muon_lr=1e-2, batch_tokens=router.batch_tokens, seed=SEED)
+    report = fit(model, texts, encoder(tokenizer), settings, f"router {role} base")
     save_model(model, folder)
     return report
 
 
-def train_adapter(role: str, examples: Iterator[Example], tokenizer: Tokenizer, base: Path, folder: Path) -> FitReport:
+def train_adapter(
+    role: str, texts: Iterator[Example], tokenizer: Tokenizer, base: Path, folder: Path, router: Router
+) -> FitReport:
     """Train one role's LoRA adapter on the base."""
     torch.manual_seed(SEED)
     modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    config = LoraConfig(r=RANK, lora_alpha=2 * RANK, lora_dropout=0.0, target_modules=modules, task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=router.rank, lora_alpha=2 * router.rank, lora_dropout=0.0, target_modules=modules, task_type="CAUSAL_LM"
+    )
     model = get_peft_model(load_for_training(base), config)
-    settings = FitSettings(tokens=ADAPTER_TOKENS, adamw_lr=2e-3, seed=SEED)
-    report = fit(model, examples, encoder(tokenizer), settings, f"r2-router {role}")
+    settings = FitSettings(
+        tokens=router.adapter_tokens, adamw_lr=router.adapter_lr, batch_tokens=router.batch_tokens, seed=SEED
+    )
+    report = fit(model, texts, encoder(tokenizer), settings, f"router {role}")
     model.save_pretrained(str(folder))
     weights = {k: v.to(torch.float16) for k, v in load_file(folder / "adapter_model.safetensors").items()}
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})

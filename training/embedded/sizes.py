@@ -1,4 +1,4 @@
-"""The nine models of the embedded pool: sizes, token budgets, prices. Fixed before the router was trained.
+"""The nine models of the arithmetic pool: sizes, token budgets, prices. Fixed before the router was trained.
 
 Prices are those of real models of the same rank, one listing each from the table of genai-prices 0.2.3, read on
 2026-11-22. Token budgets follow the size. The two smallest answer at once, the others are taught to write work out;
@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 from training.arithmetic_data import BOTH, STEPS_FIRST, WHOLE_PROBLEMS, Mixture
 
+SEED: Final = 20261122
+"""Of all training of embedded models."""
 PRICE_SOURCE: Final = "genai-prices 0.2.3"
 PRICE_DATE: Final = "2026-11-22"
 

@@ -1,6 +1,7 @@
-"""The embedded models' tokenizer: a word, a digit or a sign is a token."""
+"""The embedded models' tokenizers: a word, a digit or a sign is a token."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +17,16 @@ from langchain_r2.evals.benchmarks.arithmetic_stories import (
     Clause,
     Finale,
 )
+from langchain_r2.evals.benchmarks.scan import commands
 from langchain_r2.routers.prompted import ALIASES
 
 SPECIAL: Final = ("<pad>", "<s>", "</s>", "<unk>", "<user>", "<assistant>")
 _TOKEN: Final = r"\n|\d|#query|[A-Za-z']+|[^\sA-Za-z\d]"  # noqa: S105 - how texts are cut, no secret
 _KEYWORDS: Final = "direct steps solve plan pool route join answer plus minus times divided by #query".split()
+_SCAN_TOKEN: Final = r"\n|\d|#query|[A-Za-z_]+|[^\sA-Za-z\d]"  # noqa: S105
+_SCAN_KEYWORDS: Final = "direct steps solve plan pool route answer #query".split()
+_PHRASE: Final = 5
+"""Words of the shortest commands that together have all words."""
 _SIGNS: Final = ["\n", *"0123456789:;,.?#+-*/=", *"rb"]
 
 CHAT_TEMPLATE: Final = (
@@ -30,17 +36,31 @@ CHAT_TEMPLATE: Final = (
 
 
 def build_tokenizer() -> Tokenizer:
-    """Make the tokenizer; its vocabulary is that of the stories, not of any drawn problem."""
+    """Make arithmetic's tokenizer; its vocabulary is that of the stories, not of any drawn problem."""
     import re
 
     parts: list[Clause | Finale] = [*CLAUSES.values(), *FINALES.values()]
     texts = [*DISTRACTORS, *(w for part in parts for w in part.wordings)]
     story = {word for text in texts for word in re.findall(r"[a-z]+", re.sub(r"{\w}", " ", text))}
     words = [*SPECIAL, *_SIGNS, *_KEYWORDS, *ALIASES[:9], *NAMES, *ITEMS, *BOXES, *sorted(story)]
+    tokenizer = _of_words(words, _TOKEN)
+    tokenizer.normalizer = normalizers.Lowercase()
+    return tokenizer
+
+
+def build_scan_tokenizer() -> Tokenizer:
+    """Make SCAN's tokenizer: the words of its commands, and an action is a token."""
+    phrases = [command for command in commands() if len(command.text.split()) <= _PHRASE]
+    said = sorted({word for command in phrases for word in command.text.split()})
+    done = sorted({action for command in phrases for action in command.actions})
+    return _of_words([*SPECIAL, *"\n0123456789:=", *_SCAN_KEYWORDS, *ALIASES[:9], *said, *done], _SCAN_TOKEN)
+
+
+def _of_words(words: Sequence[str], token: str) -> Tokenizer:
+    """A tokenizer that cuts texts so and knows these words."""
     vocabulary = {word: i for i, word in enumerate(dict.fromkeys(words))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))  # noqa: S106 - a vocabulary entry, no secret
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_TOKEN), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(token), behavior="removed", invert=True)
     # Words are joined by spaces; digits of a number and signs after a word are not.
     tokenizer.decoder = decoders.Sequence(
         [
@@ -53,10 +73,10 @@ def build_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def write_tokenizer(folder: Path) -> Tokenizer:
-    """Write the tokenizer's files, in transformers' layout, and return it."""
+def write_tokenizer(folder: Path, tokenizer: Tokenizer | None = None) -> Tokenizer:
+    """Write a tokenizer's files (None: arithmetic's), in transformers' layout, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = build_tokenizer()
+    tokenizer = tokenizer or build_tokenizer()
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -71,4 +91,4 @@ def write_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-__all__ = ["CHAT_TEMPLATE", "build_tokenizer", "write_tokenizer"]
+__all__ = ["CHAT_TEMPLATE", "build_scan_tokenizer", "build_tokenizer", "write_tokenizer"]

@@ -14,6 +14,7 @@ from langchain_r2.evals.benchmarks import (
     musique,
     p3,
     scan,
+    scan_commands,
 )
 from langchain_r2.evals.benchmarks.base import Benchmark
 from langchain_r2.evals.benchmarks.own_data import own_data
@@ -41,6 +42,7 @@ _GENERATED: Final = Benchmark("arithmetic", _arithmetic, _grade, _SPLITS)
 _ALL: Final = (
     _GENERATED,
     scan.BENCHMARK,
+    scan_commands.BENCHMARK,
     mathematics.BENCHMARK,
     champ.BENCHMARK,
     commonsenseqa.BENCHMARK,

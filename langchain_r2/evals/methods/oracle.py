@@ -17,6 +17,7 @@ from langchain_r2.evals.executing import Execution, execute
 from langchain_r2.evals.grading import Grader, graded
 from langchain_r2.evals.items import Item
 from langchain_r2.evals.methods.base import Method, NotApplicable, Router, Run, transport_of
+from langchain_r2.parsing import joined
 from langchain_r2.pool import ModelPool
 from langchain_r2.routers.base import Decomposer, DecomposerInput
 from langchain_r2.routers.prompted import PromptedDecomposer
@@ -38,12 +39,13 @@ def oracle(router: Router, grader: Grader, *, most_steps: int = MOST_STEPS) -> M
     """The cheapest right allocation of each plan.
 
     Raises:
-        NotApplicable: Answers are not those of the last subtask, or a price is unknown.
+        NotApplicable: A model writes the answers, or a price is unknown.
     """
     pool: ModelPool = router["pool"]
     transport = transport_of(router)
-    if router.get("aggregation", "last") != "last":
-        raise NotApplicable("it searches plans whose last subtask gives the answer")
+    aggregation = router.get("aggregation", "last")
+    if aggregation == "llm":
+        raise NotApplicable("it searches plans whose answer no model writes")
     if any(spec.price.cost_usd(1, 1) is None for spec in pool):
         raise NotApplicable("a price of the pool is unknown")
     decomposer: Decomposer = router.get("decomposer") or PromptedDecomposer(pool.strongest, transport=transport)
@@ -53,12 +55,11 @@ def oracle(router: Router, grader: Grader, *, most_steps: int = MOST_STEPS) -> M
         config: RunnableConfig = {"run_name": "decompose"}
         made = await decomposer.ainvoke(DecomposerInput(query=item.query), config)
         plan = made["plan"]["subtasks"]
-        search = _Search(pool, transport, grader, item, plan, most_steps)
+        search = _Search(pool, transport, grader, item, plan, most_steps, joins=aggregation == "join")
         found, whole = await search.cheapest_right()
         kind = "enumerated" if whole else "grouped"
         rows = [row for s in plan if s["id"] in found.executions for row in found.executions[s["id"]].attempts]
-        last = found.executions.get(plan[-1]["id"])
-        said = last.answer if last else ""
+        said = search.answer(found.executions)
         models = {id_: execution.model for id_, execution in found.executions.items()}
         facts = {"search": kind, "oracle_right": found.right, "models": models}
         wall_s = time.perf_counter() - started
@@ -79,7 +80,10 @@ class _Search:
         item: Item,
         plan: list[Subtask],
         most_steps: int,
+        *,
+        joins: bool,
     ) -> None:
+        self.joins = joins
         self.pool, self.transport, self.grader = pool, transport, grader
         self.item, self.plan, self.most_steps = item, plan, most_steps
         self._steps = 0
@@ -93,7 +97,7 @@ class _Search:
             if best.right and cost >= best.cost_usd:
                 continue
             if place == len(self.plan):
-                if await self._right(before[self.plan[-1]["id"]].answer):
+                if await self._right(self.answer(before)):
                     best = _Found(before, cost, right=True)
                 continue
             self._steps += 1
@@ -120,6 +124,13 @@ class _Search:
             kept[id_] = min(same, key=lambda e: e.cost_usd or 0.0)
         return _Found(kept, sum(e.cost_usd or 0.0 for e in kept.values()), right=True)
 
+    def answer(self, made: Mapping[str, Execution]) -> str:
+        """What the run of a plan comes to: the last answer, or all joined; empty where there is none."""
+        if self.joins:
+            return joined(made[s["id"]].answer for s in self.plan if s["id"] in made) or ""
+        last = made.get(self.plan[-1]["id"])
+        return last.answer if last else ""
+
     async def _options(self, subtask: Subtask, before: Mapping[str, Execution]) -> list[Execution]:
         """For each answer that some model gives, the cheapest execution."""
         cheapest: dict[str, Execution] = {}
@@ -138,8 +149,7 @@ class _Search:
             if any(d not in made for d in subtask["depends_on"]):
                 break
             made[subtask["id"]] = await self._execute(subtask, made, model)
-        last = made.get(self.plan[-1]["id"])
-        right = last is not None and await self._right(last.answer)
+        right = await self._right(self.answer(made))
         return _Found(made, sum(e.cost_usd or 0.0 for e in made.values()), right)
 
     async def _by_all(self, subtask: Subtask, before: Mapping[str, Execution]) -> list[Execution]:

@@ -232,3 +232,17 @@ def test_a_pool_with_more_models_than_names_is_refused() -> None:
     with pytest.raises(BadValueError, match="at most 24"):
         allocator(["x"], pool=scripted_pool(*scripts, prices=prices))
     assert allocator(["x"], pool=scripted_pool(*scripts[1:], prices=prices)).cards("q")[-1].alias == ALIASES[-1]
+
+
+def test_an_undivided_query_goes_to_its_model_without_a_call() -> None:
+    whole = Plan(subtasks=PLAN["subtasks"][:1], parse="clean", confidence=None, rejected=[])
+    router = allocator(["1: a\n2: a"], undivided="m3")
+    made = router.invoke(asked() | {"plan": whole})
+    assert made["allocation"] == {"models": {"1": "m3"}, "reasons": {"1": "allocated"}, "note": None}
+    assert made["attempts"] == []
+    assert router.invoke(asked())["allocation"]["models"] == {"1": "m1", "2": "m1"}
+
+
+def test_an_undivided_query_s_model_is_one_of_the_pool() -> None:
+    with pytest.raises(UnknownModelError):
+        allocator(["1: a"], undivided="m9")

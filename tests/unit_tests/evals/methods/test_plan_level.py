@@ -128,8 +128,18 @@ def test_too_many_steps_are_searched_in_groups_and_it_says_so() -> None:
 
 
 def test_the_oracle_is_not_for_every_graph() -> None:
-    with pytest.raises(NotApplicable, match="last subtask"):
-        oracle({**router(), "aggregation": "join"}, grader)
+    with pytest.raises(NotApplicable, match="no model writes"):
+        oracle({**router(), "aggregation": "llm"}, grader)
+
+
+def test_where_answers_are_joined_every_subtask_has_to_be_right() -> None:
+    """m1 knows the first part alone, m2 both: the cheapest right allocation has each once."""
+    made = dict(router(lambda p: "answer: 1", lambda p: "answer: 1" if "first" in p else "answer: 2"))
+    made |= {"decomposer": planning("1: first\n2: second", made["transport"]), "aggregation": "join"}
+    run = searched(made, Item("a", "q", "1\n2"))
+    assert (run.answer, run.facts["oracle_right"]) == ("1\n2", True)
+    assert run.facts["models"] == {"1": "m1", "2": "m2"}
+    assert searched(made, Item("a", "q", "2")).facts["oracle_right"] is False  # the last one alone is no answer
 
 
 def test_what_cannot_be_graded_is_not_right() -> None:
