@@ -25,7 +25,7 @@ new_venv = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install --quiet --up
 # $(call install,FOLDER,WHAT)
 install = $(1)/bin/python -m pip install --quiet -c constraints.txt $(2)
 
-.PHONY: help demo test bench scoreboard lint types format embedded train-embedded ablations dev eval clean
+.PHONY: help demo test bench scoreboard lint types format embedded train-embedded ablations dev eval eval-embedded clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,8 +61,9 @@ format: $(TEST)/.lint ## Format the code and apply safe fixes
 	$(TEST)/bin/ruff format .
 	$(TEST)/bin/ruff check --fix .
 
-embedded: $(TEST)/.installed ## Train the embedded models again
-	$(TEST)/bin/python -m training.embedded
+embedded: $(TEST)/.installed ## Train the embedded models of both domains again
+	$(TEST)/bin/python -m training.embedded --domain arithmetic
+	$(TEST)/bin/python -m training.embedded --domain scan
 
 ablations: $(TEST)/.installed ## Train the router in variations from one start: what each part of training is worth
 	$(TEST)/bin/python -m training.embedded.ablations
@@ -73,9 +74,19 @@ train-embedded: $(TEST)/.installed ## Fit, then reinforce the embedded router; t
 dev: $(DEV)/.installed ## Serve the graphs of langgraph.json on this machine
 	$(DEV)/bin/langgraph dev --no-browser
 
-eval: $(DEMO)/.installed ## Evaluate the embedded pool: every method and baseline on 3 x 100 problems; goes on after a stop
-	@$(DEMO)/bin/langchain-r2 eval arithmetic --split test,wordings,longer --limit 100 \
-		--methods all --out eval-results
+# The domains run at once, a core each: what SCAN's run says is in its log.
+LIMIT := 500
+eval-embedded: export OMP_NUM_THREADS := 1
+eval-embedded: $(DEMO)/.installed ## Evaluate both embedded pools: every method on 5 x LIMIT items, one report; goes on after a stop
+	@mkdir -p eval-results
+	@$(DEMO)/bin/langchain-r2 eval scan-commands --split iid,length --limit $(LIMIT) --methods all \
+		--out eval-results/scan > eval-results/scan.log 2>&1 & scan=$$!; failed=0; \
+	$(DEMO)/bin/langchain-r2 eval arithmetic --split test,wordings,longer --limit $(LIMIT) --methods all \
+		--out eval-results/arithmetic || failed=$$?; \
+	wait $$scan || { failed=$$?; tail -n 5 eval-results/scan.log; }; \
+	$(DEMO)/bin/langchain-r2 report eval-results; exit $$failed
+
+eval: eval-embedded ## The same
 
 clean: ## Delete environments, caches and builds
 	rm -rf .venv build dist htmlcov .coverage .hypothesis .import_linter_cache .langgraph_api .mypy_cache .pytest_cache .ruff_cache

@@ -13,7 +13,8 @@ from typing import Final
 
 from langchain_r2.errors import MissingExtraError
 from langchain_r2.evals.folder import iter_rows
-from langchain_r2.evals.report import report
+from langchain_r2.evals.report import MARKDOWN, markdown, report
+from langchain_r2.evals.several import evaluations_in, overview
 from langchain_r2.evals.sheets import Sheet
 from langchain_r2.plots import draw_frontier, points_of
 from langchain_r2.scrubbing import scrubbed
@@ -27,7 +28,7 @@ _STYLE: Final = """
   --line: #303844; --mark: #38263a; } }
 body { margin: 0; background: var(--bg); color: var(--ink); font: 14px/1.45 system-ui, "DejaVu Sans", sans-serif; }
 main { max-width: 1280px; margin: 0 auto; padding: 20px 20px 48px; }
-h1 { font-size: 19px; font-weight: 600; margin: 0 0 4px; overflow-wrap: anywhere; }
+h1 { font-size: 19px; font-weight: 600; margin: 28px 0 4px; overflow-wrap: anywhere; }
 h2 { font-size: 15px; font-weight: 600; margin: 0 0 10px; }
 section { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 14px 16px;
   margin-top: 14px; }
@@ -65,16 +66,42 @@ def page(title: str, sheets: list[Sheet], picture: bytes | str) -> str:
         sheets: Its tables.
         picture: The plot as PNG, or why there is none.
     """
+    return _whole(title, "records.jsonl, which lies beside this page", _body(sheets, picture))
+
+
+def write_pages(root: Path) -> Path:
+    """Write the report of all evaluations below a folder, as a page and as Markdown; gives the page's path.
+
+    Raises:
+        BadValueError: There is none.
+    """
+    folders = evaluations_in(root)
+    if folders == [root]:
+        return write_page(root)
+    title, first = f"{len(folders)} evaluations", overview(folders)
+    made = [(*report(folder), _picture(folder)) for folder in folders]
+    body = [_section(first), *(f"<h1>{_text(name)}</h1>\n{_body(sheets, picture)}" for name, sheets, picture in made)]
+    path = root / PAGE
+    path.write_text(_whole(title, "the records.jsonl of each", "\n".join(body)), encoding="utf-8")
+    texts = [markdown(title, [first]), *(markdown(f"# {name}", sheets) for name, sheets, _ in made)]
+    (root / MARKDOWN).write_text("\n".join(texts), encoding="utf-8")
+    return path
+
+
+def _body(sheets: list[Sheet], picture: bytes | str) -> str:
+    first, *others = [_section(sheet) for sheet in sheets] or ["<p>No method has a record yet.</p>"]
+    return "\n".join([first, _plot(picture), *others])
+
+
+def _whole(title: str, source: str, body: str) -> str:
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
-    first, *others = [_section(sheet) for sheet in sheets] or ["<p>No method has a record yet.</p>"]
-    body = "\n".join([first, _plot(picture), *others])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{_text(title)}</h1>\n<p>Computed from records.jsonl, which lies beside this page; "
+        f"<h1>{_text(title)}</h1>\n<p>Computed from {source}; "
         "langchain-r2 trace shows its runs one by one.</p>\n"
         f"{body}\n</main>\n</body>\n</html>\n"
     )

@@ -17,6 +17,7 @@ from langchain_r2.cli.pages import trace
 from langchain_r2.cli.plot import plot_commands
 from langchain_r2.cli.pool import pool_commands
 from langchain_r2.cli.replay import replay
+from langchain_r2.cli.report import report
 from langchain_r2.cli.serve import serve_embedded
 from langchain_r2.cli.shared import wrong_use
 
@@ -61,6 +62,7 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "draw": draw,
     "calibrate": calibrate,
     "eval": evaluate_command,
+    "report": report,
     "replay": replay,
     "trace": trace,
     "serve-embedded": serve_embedded,

@@ -52,12 +52,12 @@ def evaluate_command(  # noqa: PLR0913 - its options
         Path, typer.Option(help="Folder for records and tables; with several splits, one folder for each in it.")
     ] = Path("eval-results"),
     pool: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help='"embedded", "embedded-scan", "paper", or a pool file (TOML).',
+            help='"embedded", "embedded-scan", "paper", or a pool file; by default the embedded one for the benchmark.',
             metavar="embedded|embedded-scan|paper|FILE",
         ),
-    ] = "embedded",
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Most items under way at once.")] = 64,
     validation: Annotated[
         str | None,
@@ -104,7 +104,7 @@ def evaluate_command(  # noqa: PLR0913 - its options
     tuning = validation_items(
         benchmark, validation, limit=validation_limit, seed=seed, data=data, grader=grader, needed=groups
     )
-    router = named_router(pool, check=True, note=note)
+    router = named_router(pool or chosen[0].benchmark.pool, check=True, note=note)
     judging = router["pool"][judge] if judge else None
     confirm = None if yes or budget is not None or in_process(router["pool"]) else asked
     whole = True

@@ -1,7 +1,7 @@
 """Sentences of a report: what is left out, what reallocation did, the comparisons that the goal is made of."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from langchain_r2.evals.cells import gap, ratio_of
@@ -59,10 +59,9 @@ def verdicts(methods: Methods, reference: Method | None) -> list[str]:
     if reference is not None:
         told = f"accuracy {gap(r2, reference)}, cost {ratio_of(r2, reference, '.2%')} of its"
         lines.append(f"r2 against the strongest CoT: {told}")
-    for group in ("cot", "fixed"):
+    for group in ("direct", "cot", "fixed"):
         named = [m for name, m in methods.items() if name.startswith(f"{group} ")]
-        equal = [m for m in named if _at_least(m, r2) and m.usd is not None]
-        best = min(equal, key=lambda m: m.usd or 0.0, default=None)
+        best = cheapest_as_accurate(named, r2)
         if best is not None:
             times = ratio_of(r2, best, ".2f")
             lines.append(f"cheapest {group} at least as accurate: {best.name}; r2 costs {times} times as much")
@@ -73,6 +72,12 @@ def verdicts(methods: Methods, reference: Method | None) -> list[str]:
         told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
         lines.append(f"oracle: {told}; r2 costs {ratio_of(r2, oracle, '.2f')} times as much")
     return lines
+
+
+def cheapest_as_accurate(methods: Iterable[Method], other: Method) -> Method | None:
+    """The cheapest method that is at least as accurate as another, on what could be graded in both."""
+    equal = [m for m in methods if _at_least(m, other) and m.usd is not None]
+    return min(equal, key=lambda m: m.usd or 0.0, default=None)
 
 
 def use_of(method: Method) -> dict[tuple[str, str], Use]:

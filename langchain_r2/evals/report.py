@@ -41,12 +41,15 @@ def render(folder: Path, console: Console) -> None:
     """Print the main table; write all as Markdown."""
     title, sheets = report(folder)
     (folder / MARKDOWN).write_text(markdown(title, sheets), encoding="utf-8")
-    if not sheets:
-        return
-    main = sheets[0]
-    table = Table(title=title)
+    if sheets:
+        show(title, sheets[0], console)
+
+
+def show(title: str, main: Sheet, console: Console) -> None:
+    """Print a table, and what is said below it."""
+    table = Table(title=title or main.title)
     for column in main.columns:
-        table.add_column(column, justify="left" if column == "method" else "right")
+        table.add_column(column, justify="left" if column in {"method", "evaluation"} else "right")
     for row in main.rows:
         table.add_row(*row)
     console.print(table)

@@ -19,6 +19,8 @@ class Benchmark(NamedTuple):
     """Splits to evaluate on, the usual one first; none: those of the data that the user names."""
     data: str | None = None
     """Where its items are, if it knows that itself."""
+    pool: str = "embedded"
+    """The pool that is evaluated where none is named."""
 
 
 def from_rows(item: Callable[[Row], Item]) -> Callable[[Source], list[Item]]:

@@ -57,4 +57,4 @@ def _load(source: Source) -> list[Item]:
     return [command_item(c) for c in source.chosen([c for c in commands() if split_of(c) == source.split])]
 
 
-BENCHMARK = Benchmark("scan-commands", _load, grade, ("iid", "length", "validation"))
+BENCHMARK = Benchmark("scan-commands", _load, grade, ("iid", "length", "validation"), pool="embedded-scan")

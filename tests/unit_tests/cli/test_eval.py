@@ -76,6 +76,18 @@ class TestEval:
             ("longer", tmp_path / "longer"),
         ]
 
+    def test_a_benchmark_s_own_embedded_pool_is_the_default(
+        self, got: list[tuple[Selection, dict[str, Any]]], tmp_path: Path
+    ) -> None:
+        assert run("eval", "scan-commands", "--out", tmp_path).exit_code == 0
+        assert run("eval", "scan-commands", "--pool", "embedded", "--out", tmp_path).exit_code == 0
+        assert [options["router"]["pool"].name for _, options in got] == ["embedded-scan", "embedded"]
+
+    def test_the_report_of_a_folder_without_an_evaluation(self, tmp_path: Path) -> None:
+        result = run("report", tmp_path)
+        assert result.exit_code == 2
+        assert "langchain-r2 eval" in result.stderr
+
     @pytest.mark.parametrize(
         "wrong",
         [

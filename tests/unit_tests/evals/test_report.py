@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 from rich.console import Console
 
 from langchain_r2.errors import BadValueError
-from langchain_r2.eval_page import page, write_page
+from langchain_r2.eval_page import page, write_page, write_pages
 from langchain_r2.evals.frontier import aiq, mix_at, upper_hull
 from langchain_r2.evals.metrics import Series, above_mix
 from langchain_r2.evals.report import render, report
 from langchain_r2.evals.routing_metrics import curve, pgr
+from langchain_r2.evals.several import evaluations_in, overview
 from langchain_r2.evals.sheets import Sheet
 
 HOSTILE = '<script>alert(1)</script> & "x" | y'
@@ -138,9 +140,28 @@ def test_a_page_says_why_there_is_no_plot() -> None:
     assert "No method has a record yet" in page("t", [], "")
 
 
+def test_several_evaluations_have_one_report_with_an_overview(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "all"
+    for name in ("one", "two"):
+        shutil.copytree(folder, root / name, ignore=shutil.ignore_patterns("all"))
+    text = write_pages(root).read_text()
+    assert text.count("<h2>Methods</h2>") == 2
+    assert "<script" not in text
+    first = overview(evaluations_in(root))
+    assert [line[0] for line in first.rows] == [f"{HOSTILE}, test"] * 2
+    cells = dict(zip(first.columns, first.rows[0], strict=True))
+    assert cells["strongest at once"].startswith("50.0%")
+    assert cells["strongest step by step"].startswith("90.0%")
+    assert cells["cheapest single model as accurate"] == "cot m2"
+    assert cells["r2's cost / its"].startswith("0.20")
+    assert (root / "table.md").read_text().count("## Effort") == 2
+
+
 def test_a_folder_without_an_evaluation(tmp_path: Path) -> None:
     with pytest.raises(BadValueError, match="langchain-r2 eval"):
         write_page(tmp_path)
+    with pytest.raises(BadValueError, match="langchain-r2 eval"):
+        write_pages(tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------------------ formulas
