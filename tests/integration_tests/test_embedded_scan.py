@@ -27,7 +27,7 @@ def states(models: str | Path, commands: list[Command]) -> list[dict[str, Any]]:
     graph = create_r2_graph(**embedded_router(models))
 
     async def run() -> list[dict[str, Any]]:
-        return await asyncio.gather(*(graph.ainvoke({"query": c.text}) for c in commands))
+        return list(await asyncio.gather(*(graph.ainvoke({"query": c.text}) for c in commands)))
 
     return asyncio.run(run())
 
