@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from langchain_r2.embedded.bundle import HOME
-from training.embedded import ablations, calibrate, homes
+from training.embedded import ablations, homes
 from training.embedded.ablations import BY_NAME, VARIATIONS, Options, main, one, run_settings, tables
+from training.embedded.arithmetic import Arithmetic
 from training.embedded.corrected import corrections
 from training.embedded.records import CHOSEN, records_file, write_rows
 from training.sft_data import ROLES
@@ -93,13 +94,12 @@ def test_the_best_is_chosen_on_validation_and_the_start_stands_beside_every_seed
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["corrected", "kappa"])
 def test_a_variation_is_trained_and_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, constant, value in (
+    for owner, constant, value in (
         (homes, "PLAN_PROBLEMS", 12),
         (homes, "CHOICE_PROBLEMS", 3),
-        (calibrate, "COVERAGES", (0.75,)),
-        (calibrate, "THRESHOLDS", (0.95,)),
+        (Arithmetic, "tried", {"coverage": (0.75,), "threshold": (0.95,)}),
     ):
-        monkeypatch.setattr(module, constant, value)
+        monkeypatch.setattr(owner, constant, value)
     one(BY_NAME[name], 0, options(tmp_path))
     file = records_file(tmp_path, name, 0)
     rows = [json.loads(line) for line in file.read_text().splitlines()]
