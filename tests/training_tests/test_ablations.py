@@ -70,6 +70,20 @@ def test_without_adapters_to_start_from_nothing_begins(tmp_path: Path) -> None:
         main(["--out", str(tmp_path), "--only", "everything-else"])
 
 
+def test_the_tests_that_are_asked_for_reach_every_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, ...]] = []
+    monkeypatch.setattr(ablations, "one", lambda _variation, _seed, options: seen.append(options.splits))
+
+    def part(command: list[str], **_: Any) -> None:
+        main(command[3:])
+
+    monkeypatch.setattr("subprocess.run", part)
+    monkeypatch.setattr(ablations, "tables", lambda *_: "")
+    common = ["--out", str(tmp_path), "--start", str(HOME / "router"), "--only", "joint", "paper", "--seeds", "1"]
+    main([*common, "--lanes", "1", "--splits", "test", "longer"])
+    assert seen == [("test", "longer")] * 2
+
+
 def records(out: Path, name: str, seed: int, *, right: bool, accuracy: float, usd: float) -> None:
     row = {"stage": name, "seed": seed, "split": "test", "right": right, "cost_usd": usd, "router_usd": 0.0}
     rows = [row | {"id": str(n), "calls": 1, "subtasks": 1} for n in range(4)]
