@@ -71,11 +71,15 @@ class Domain(ABC):
     aggregation: ClassVar[AggregationMode] = "last"
     batch_tokens: ClassVar[int] = 4096
     """Of the fit of pool models."""
-    muon_lr: ClassVar[float] = 5e-3
     tried: ClassVar[Mapping[str, Sequence[Any]]]
     """Settings of the router, and the values that are tried for each on validation problems."""
     choice_problems: ClassVar[int] = 150
     """Validation problems that they are tried on."""
+
+    def muon_lr(self, size: Size) -> float:
+        """Learning rate of a pool model's hidden matrices."""
+        del size
+        return 5e-3
 
     @abstractmethod
     def tokenizer(self) -> Tokenizer:
