@@ -64,7 +64,9 @@ def train_pool_model(size: Size, tokenizer: Tokenizer, folder: Path, *, domain: 
     """Train one pool model on its domain's texts (None: arithmetic's) and save it."""
     domain = domain or Arithmetic()
     model = new_model(size, tokenizer.get_vocab_size())
-    settings = FitSettings(tokens=size.tokens, muon_lr=domain.muon_lr(size), batch_tokens=domain.batch_tokens, seed=SEED)
+    settings = FitSettings(
+        tokens=size.tokens, muon_lr=domain.muon_lr(size), batch_tokens=domain.batch_tokens, seed=SEED
+    )
     report = fit(model, domain.pool_texts(size), encoder(tokenizer), settings, size.name)
     save_model(model, folder)
     (folder / "fit.json").write_text(json.dumps(report.__dict__, indent=1))

@@ -50,7 +50,7 @@ class Scan(Domain):
     name: ClassVar = "scan"
     home: ClassVar = DOMAINS["scan"]
     pool: ClassVar[Sequence[Size]] = POOL
-    router: ClassVar = Router(_ROUTER, adapter_tokens=600_000, rank=8, batch_tokens=1024, adapter_lr=5e-3)
+    router: ClassVar = Router(_ROUTER, adapter_tokens=1_500_000, rank=16, batch_tokens=1024, adapter_lr=1e-2)
     lanes: ClassVar[Sequence[Sequence[str]]] = (
         ("plans", "decomposer", *(size.name for size in POOL[:4])),
         tuple(size.name for size in reversed(POOL[4:])),

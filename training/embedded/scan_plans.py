@@ -36,6 +36,8 @@ TOLERANCE: Final = 0.02
 """How much less often right than the best the coarsest may be."""
 BASE_TOKENS: Final = 1_000_000
 ADAPTER_TOKENS: Final = 300_000
+RANK: Final = 8
+ADAPTER_LR: Final = 5e-3
 """Less than what is shipped gets: these are only compared."""
 
 Tried = dict[Any, float]
@@ -44,7 +46,8 @@ Tried = dict[Any, float]
 
 def choose_plans(router: Router, tokenizer: Tokenizer, file: Path) -> None:
     """Choose how fine, with everything taken apart; then from which length on. Writes what was chosen and tried."""
-    router = router._replace(size=router.size._replace(tokens=BASE_TOKENS), adapter_tokens=ADAPTER_TOKENS)
+    size = router.size._replace(tokens=BASE_TOKENS)
+    router = router._replace(size=size, adapter_tokens=ADAPTER_TOKENS, rank=RANK, adapter_lr=ADAPTER_LR)
     with TemporaryDirectory() as name:
         trial = _Trial(router, tokenizer, Path(name))
         finenesses: Tried = {fineness: trial.base(fineness) for fineness in FINENESSES}
