@@ -13,14 +13,14 @@ from langchain_core.runnables import RunnableConfig
 from langchain_r2.errors import BadValueError
 from langchain_r2.flow import Flow, Invoke
 from langchain_r2.pool import ModelPool
-from langchain_r2.routers.base import Allocator, AllocatorInput, AllocatorOutput, FlowRunnable
-from langchain_r2.routers.bounds import router_worst_usd
+from langchain_r2.routers.base import Allocator, AllocatorInput, AllocatorOutput
 from langchain_r2.routers.calibrated import CalibratedAllocator
+from langchain_r2.routers.wrapping import WrappingAllocator
 from langchain_r2.transport import Transport
 from langchain_r2.types import Allocation
 
 
-class ExploringAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
+class ExploringAllocator(WrappingAllocator):
     """Takes another allocator's word, except for a share of the subtasks: these go to the next cheaper model."""
 
     def __init__(self, allocator: Allocator, pool: ModelPool, share: float, *, seed: int = 0) -> None:
@@ -37,12 +37,8 @@ class ExploringAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         """
         if not 0 <= share <= 1:
             raise BadValueError("share of explored subtasks", share, "a number from 0 to 1")
-        self.allocator, self.pool, self.share, self.seed = allocator, pool, share, seed
-
-    @property
-    def transport(self) -> Any:  # noqa: ANN401 - a graph gives its call ledger to the transports of its routers
-        """The wrapped allocator's."""
-        return getattr(self.allocator, "transport", None)
+        super().__init__(allocator)
+        self.pool, self.share, self.seed = pool, share, seed
 
     def flow(self, value: AllocatorInput, config: RunnableConfig) -> Flow[AllocatorOutput]:
         """Ask, then explore."""
@@ -55,10 +51,6 @@ class ExploringAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
                 models[id_], reasons[id_] = cheaper, "explored"
         allocation = Allocation(models=models, reasons=reasons, note=said["note"])
         return AllocatorOutput(allocation=allocation, attempts=made["attempts"])
-
-    def worst_usd(self, tokens: int, subtasks: int) -> float | None:
-        """What asking it costs at most: what the wrapped one costs."""
-        return router_worst_usd(self.allocator, tokens, subtasks)
 
 
 def explored(router: Mapping[str, Any], share: float) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from langchain_core.runnables import RunnableConfig
 from langchain_r2.errors import BadValueError
 from langchain_r2.flow import Flow, Invoke
 from langchain_r2.pool import ModelPool
-from langchain_r2.routers.base import Allocator, AllocatorInput, AllocatorOutput, FlowRunnable
+from langchain_r2.routers.base import Allocator, AllocatorInput, AllocatorOutput
+from langchain_r2.routers.wrapping import WrappingAllocator
 from langchain_r2.types import Allocation
 
 
-class StandInAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
+class StandInAllocator(WrappingAllocator):
     """Asks an allocator about the pool that it knows; what it names is run by its stand-in in this pool."""
 
     def __init__(self, pool: ModelPool, trained: Allocator, stand_ins: Mapping[str, str]) -> None:
@@ -25,7 +26,7 @@ class StandInAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         Raises:
             UnknownModelError: The pool has no member of that name.
         """
-        self.trained = trained
+        super().__init__(trained)
         self.stand_ins = {name: pool[member].name for name, member in stand_ins.items()}
 
     def flow(self, value: AllocatorInput, config: RunnableConfig) -> Flow[AllocatorOutput]:
@@ -34,7 +35,7 @@ class StandInAllocator(FlowRunnable[AllocatorInput, AllocatorOutput]):
         Raises:
             BadValueError: The allocator named a model that nobody stands in for.
         """
-        made: AllocatorOutput = yield Invoke(self.trained, value, config)
+        made: AllocatorOutput = yield Invoke(self.allocator, value, config)
         told = made["allocation"]
         if missing := sorted(set(told["models"].values()) - self.stand_ins.keys()):
             raise BadValueError("model without a stand-in", missing[0], sorted(self.stand_ins))

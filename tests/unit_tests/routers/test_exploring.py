@@ -7,7 +7,6 @@ import pytest
 from langchain_r2 import create_r2_graph
 from langchain_r2.errors import BadValueError
 from langchain_r2.routers.baselines import FixedAllocator
-from langchain_r2.routers.bounds import router_worst_usd
 from langchain_r2.routers.calibrated import CalibratedAllocator
 from langchain_r2.routers.exploring import ExploringAllocator, explored
 from langchain_r2.routers.prompted import PromptedDecomposer
@@ -67,5 +66,3 @@ def test_a_run_repairs_what_exploring_spoilt() -> None:
 def test_without_an_allocator_the_default_one_explores() -> None:
     made = explored({"pool": POOL}, 0.5)
     assert isinstance(made["allocator"].allocator, CalibratedAllocator)
-    assert made["allocator"].transport is made["transport"]
-    assert router_worst_usd(made["allocator"], 10, 2) == router_worst_usd(made["allocator"].allocator, 10, 2)
