@@ -26,7 +26,7 @@ router["decomposer"] = NoDecomposer()
 router["allocator"] = PinnedAllocator(pool, {"^docs :": "documents"}, otherwise=router["allocator"])
 graph = create_r2_graph(**router)
 
-for query in ("docs : what does a fallback middleware do in an agent with the router ?", "33 times 50"):
+for query in ("docs : what does ModelFallbackMiddleware do in an agent with the router ?", "33 times 50"):
     result = graph.invoke({"query": query})
     last = [attempt for attempt in result["attempts"] if attempt["role"] == "executor"][-1]
     print(f"{query}\n  {last['model']}, {bill(result['attempts']).cost_usd:.8f} USD: {result['answer'][:300]}\n")
