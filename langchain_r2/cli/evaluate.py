@@ -107,26 +107,25 @@ def evaluate_command(  # noqa: PLR0913 - its options
     router = named_router(pool or chosen[0].benchmark.pool, check=True, note=note)
     judging = router["pool"][judge] if judge else None
     confirm = None if yes or budget is not None or in_process(router["pool"]) else asked
-    whole = True
     runs_code = chosen[0].benchmark.grader in RUNS_CODE
     checker = SandboxChecker(allow_unsafe_execution=allow_unsafe_execution) if runs_code else None
-    with checker or nullcontext():
+    with checker or nullcontext(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The allocator's thresholds")  # the note says it
+        whole = True
         for selection in chosen:
             folder = out / str(selection.facts["split"]) if len(splits) > 1 else out
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "The allocator's thresholds")  # the note says it
-                whole &= evaluate(
-                    selection,
-                    router=router,
-                    methods=groups,
-                    out=folder,
-                    validation=tuning,
-                    limits=Limits(concurrency=concurrency, budget_usd=budget, confirm=confirm),
-                    console=Console(),
-                    tools=Tools(judging, router.get("transport"), checker),
-                    cache=out / CALLS,
-                    restart=restart,
-                )
+            whole &= evaluate(
+                selection,
+                router=router,
+                methods=groups,
+                out=folder,
+                validation=tuning,
+                limits=Limits(concurrency=concurrency, budget_usd=budget, confirm=confirm),
+                console=Console(),
+                tools=Tools(judging, router.get("transport"), checker),
+                cache=out / CALLS,
+                restart=restart,
+            )
             note(f"report: {write_page(folder)}")
     if not whole:
         raise typer.Exit(1)

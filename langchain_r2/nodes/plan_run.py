@@ -70,20 +70,7 @@ class PlanRun:
         named = set(references(subtask["text"]))
         inline = {d: a for d, a in answers.items() if d in named}
         kind = self.needs.kind_of(text)
-        cheaper = self.needs.pool.down(model, self.needs.floor, needs_of(self.context.turn if self._verbatim else None))
-        before = [results[a] for a in ancestors(self.plan["subtasks"], id_)]
-        stored = yield from records.read(self.context.store, kind, model)
-        stored_cheaper = yield from records.read(self.context.store, kind, cheaper)
-        evidence = Evidence(
-            cheaper=cheaper,
-            record=records.among(before, kind, model, stored),
-            cheaper_record=records.among(before, kind, cheaper, stored_cheaper),
-            remaining_usd=self._remaining_usd(),
-            left_usd=self.context.budget.left_usd,
-            stronger=None,
-            stronger_usd=float("inf"),
-            replan_usd=0.0,
-        )
+        evidence = yield from self._evidence(id_, kind, model, results)
         limits = self.context.limits
         reason = self.allocation["reasons"].get(id_, "allocated")
         return SubtaskState(
@@ -111,6 +98,23 @@ class PlanRun:
             downward=limits.reallocate_downward and reason not in {"chosen", "explored"},
             ask_above_usd=limits.approve_upward_usd,
             verbatim=self._verbatim,
+        )
+
+    def _evidence(self, id_: str, kind: str, model: str, results: Mapping[str, SubtaskResult]) -> Flow[Evidence]:
+        """What is known before the first try: of this model and the next cheaper one at this kind, and of the money."""
+        cheaper = self.needs.pool.down(model, self.needs.floor, needs_of(self.context.turn if self._verbatim else None))
+        before = [results[a] for a in ancestors(self.plan["subtasks"], id_)]
+        stored = yield from records.read(self.context.store, kind, model)
+        stored_cheaper = yield from records.read(self.context.store, kind, cheaper)
+        return Evidence(
+            cheaper=cheaper,
+            record=records.among(before, kind, model, stored),
+            cheaper_record=records.among(before, kind, cheaper, stored_cheaper),
+            remaining_usd=self._remaining_usd(),
+            left_usd=self.context.budget.left_usd,
+            stronger=None,
+            stronger_usd=float("inf"),
+            replan_usd=0.0,
         )
 
     @property

@@ -3,11 +3,9 @@
 It reads jobs from its standard input, a line of JSON and the bytes for the job's own input, and answers in the same
 form. Orphans of its children become its children (PR_SET_CHILD_SUBREAPER), and are ended. It ends when its input ends.
 
-Starting takes nearly all of a check's time, so the next sandbox is started while one is at work, and waits: nothing has
-run in it, it has no input yet, and like any other it is used once.
-
-Why not in the user's process: reaping any child there would take the exit codes of others, and forking from a process
-with threads and much memory is slow and can hang.
+Starting takes nearly all of a check's time, so the next sandbox is started while one is at work, and waits without any
+input. Like any other it is used once. Why not in the user's process: reaping any child there would take the exit codes
+of others, and forking from a process with threads and much memory is slow and can hang.
 """
 
 import contextlib
@@ -199,10 +197,8 @@ class Supervisor:
     def reap(self) -> None:
         """Answer for children that have ended, and end what is nobody's."""
         with contextlib.suppress(ChildProcessError):
-            while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if not pid:
-                    break
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = ended
                 if pid in self.jobs:
                     self.finish(self.jobs.pop(pid), status)
         for pid in orphans(set(self.jobs)):
@@ -221,8 +217,8 @@ class Supervisor:
         if job.id is None:
             return
         code, wall_s = os.waitstatus_to_exitcode(status), time.monotonic() - job.started
-        stderr = job.said["stderr"].decode("utf-8", "replace")
-        answer({"id": job.id, "code": code, "ended": job.ended, "stderr": stderr, "wall_s": wall_s}, job.said["report"])
+        told = {"id": job.id, "code": code, "ended": job.ended, "wall_s": wall_s}
+        answer({**told, "stderr": job.said["stderr"].decode("utf-8", "replace")}, job.said["report"])
 
 
 def memory() -> int:
@@ -271,10 +267,7 @@ def stage(paths: list[str]) -> None:
     for path in paths:
         place = Path(STAGE + path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        if Path(path).is_dir():
-            place.mkdir(exist_ok=True)
-        else:
-            place.touch()
+        (place.mkdir if Path(path).is_dir() else place.touch)(exist_ok=True)
         call(libc.mount, path.encode(), bytes(place), None, MS_BIND, None)
 
 
