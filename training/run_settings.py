@@ -5,6 +5,7 @@ from pathlib import Path
 
 from langchain_r2.embedded.bundle import HOME
 from langchain_r2.pool_file import EMBEDDED
+from training.embedded.supervised import SUPERVISED
 from training.grpo_settings import AlternateSettings, GrpoSettings, ReviewSettings, RoleSettings
 from training.settings import DataSettings, PoolSettings, SearchSettings, read_settings
 from training.sft_data import Role
@@ -42,14 +43,14 @@ class RunSettings:
         )
 
     def role(self, name: Role) -> RoleSettings:
-        """Of one role; the folders that are shipped may be named ``embedded``."""
+        """Of one role; ``embedded`` is the shipped base, with the adapter that supervised training gave."""
         given = self.decomposer if name == "decomposer" else self.allocator
         if given.base != EMBEDDED:
             return given
         return replace(
             given,
             base=str(HOME / "router" / f"{name}_base"),
-            adapter=given.adapter or str(HOME / "router" / name),
+            adapter=given.adapter or str(SUPERVISED / name),
             tokenizer=str(HOME / "tokenizer"),
             engine="embedded",
             shuffle_aliases=False,

@@ -21,7 +21,8 @@ class PoolSettings:
     source: str = "embedded"
     """``embedded``, or a pool file."""
     decomposer: str = "embedded"
-    """Draws plans: ``embedded``, ``pool:NAME`` for a pool model, or the folder or Hugging Face id of a model."""
+    """Draws plans: ``embedded`` (the embedded one, before it was reinforced), ``pool:NAME`` for a pool model, or the
+    folder or Hugging Face id of a model."""
     decomposer_adapter: str | None = None
     """LoRA adapter of a decomposer that is a folder or an id."""
     allocator: str = "embedded"
@@ -115,7 +116,7 @@ class SftSettings:
     tokenizer: str | None = None
     """Where its tokenizer is, if not with it."""
     adapter: str | None = None
-    """Adapter to go on from; None: a new one; ``embedded``: the one that is shipped for the role."""
+    """Adapter to go on from; None: a new one; ``embedded``: the embedded router's, before it was reinforced."""
     prompt_style: Literal["bare", "instruct"] = "bare"
     styles: tuple[str, ...] = ("direct", "coarse", "fine", "replan")
     """Which verified plans the decomposer learns; ``replan``: those of single subtasks."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 from langchain_r2.embedded.bundle import HOME
 from langchain_r2.errors import BadValueError, MissingExtraError
 from langchain_r2.pool_file import EMBEDDED
+from training.embedded.supervised import SUPERVISED
 from training.grpo_settings import RoleSettings
 from training.policy import Policy, load_policy
 from training.settings import SftSettings
@@ -120,7 +121,7 @@ def load_base(role: Role, settings: SftSettings) -> Policy:
         BadValueError: There is no such base or adapter, or the tokenizer has no chat template.
     """
     base, tokenizer = base_paths(role, settings)
-    adapter = str(HOME / "router" / role) if settings.adapter == EMBEDDED else settings.adapter
+    adapter = str(SUPERVISED / role) if settings.adapter == EMBEDDED else settings.adapter
     start = RoleSettings(base=base, adapter=adapter, tokenizer=tokenizer, rank=settings.rank)
     policy = load_policy(start, dtype=settings.dtype, seed=settings.seed)
     policy.tokenizer.padding_side = "right"  # of what is learned the end is padded; rollouts begin at the same place

@@ -16,6 +16,7 @@ from langchain_r2.pool import ModelPool
 from langchain_r2.pool_file import EMBEDDED, load_pool
 from langchain_r2.prompts import Card, prompts_for
 from langchain_r2.routers.prompted import PromptedAllocator
+from training.embedded.supervised import SUPERVISED
 from training.executions import CachedTransport, ExecutionCache, model_hash
 from training.items import grader_named
 from training.lines import short_hash
@@ -118,7 +119,7 @@ def router_model(role: Role, settings: PoolSettings, pool: ModelPool) -> ModelSp
     named = settings.decomposer if role == "decomposer" else settings.allocator
     adapter = settings.decomposer_adapter if role == "decomposer" else settings.allocator_adapter
     if named == EMBEDDED:
-        return router_spec(HOME, role, read_json(HOME / "router.json"))
+        return router_spec(HOME, role, read_json(HOME / "router.json"), SUPERVISED / role)
     if named.startswith(_OF_POOL):
         return pool[named.removeprefix(_OF_POOL)]
     return local_model(role, named, settings, pool, adapter=adapter)

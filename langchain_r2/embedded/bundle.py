@@ -110,11 +110,11 @@ def embedded_router(
     )
 
 
-def router_spec(home: Path, role: str, settings: dict[str, Any]) -> ModelSpec:
-    """The router's model in one of its roles, at the price of the pool model next larger in parameters."""
+def router_spec(home: Path, role: str, settings: dict[str, Any], adapter: Path | None = None) -> ModelSpec:
+    """The router's model in one of its roles, at the price of the next larger pool model; ``adapter``: not its own."""
     model = EmbeddedChatModel(
         folder=home / "router" / f"{role}_base",
-        adapter=home / "router" / role,
+        adapter=adapter or home / "router" / role,
         tokenizer_file=home / "tokenizer" / "tokenizer.json",
         model_name=f"r2-router-{role}",
         max_tokens=settings["max_output_tokens"],

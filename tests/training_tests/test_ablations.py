@@ -110,7 +110,7 @@ def test_the_best_is_chosen_on_validation_and_the_start_stands_beside_every_seed
 def test_a_variation_is_trained_and_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for owner, constant, value in (
         (homes, "PLAN_PROBLEMS", 12),
-        (homes, "CHOICE_PROBLEMS", 3),
+        (Arithmetic, "choice_problems", 3),
         (Arithmetic, "tried", {"coverage": (0.75,), "threshold": (0.95,)}),
     ):
         monkeypatch.setattr(owner, constant, value)

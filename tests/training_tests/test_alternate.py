@@ -17,6 +17,7 @@ from langchain_r2.errors import BadValueError
 from langchain_r2.weights import ADAPTER
 from training.__main__ import main
 from training.alternate import opened_run
+from training.embedded.supervised import SUPERVISED
 from training.grpo_settings import AlternateSettings, GrpoSettings, stages
 from training.run_settings import RunSettings
 
@@ -122,7 +123,7 @@ def test_together_with_labels_and_reviews(tmp_path: Path) -> None:
     assert all(0 <= row["review"]["trigger_rate"] <= 1 for row in told)
     assert told[-1]["review"]["triggered"] > 0
     for role, folder in adapters.items():
-        assert (folder / ADAPTER).read_bytes() != (HOME / "router" / role / ADAPTER).read_bytes()
+        assert (folder / ADAPTER).read_bytes() != (SUPERVISED / role / ADAPTER).read_bytes()
 
 
 def test_only_one_role_learns(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from langchain_r2.embedded.bundle import HOME
 from langchain_r2.errors import BadValueError
 from training.embedded import tuning
+from training.embedded.supervised import SUPERVISED
 from training.embedded.tuning import TRIED, TRIES, Try, carry_out, chosen, table, tries_of, tuned
 from training.executions import ExecutionCache
 from training.sft_data import ROLES
@@ -56,8 +56,8 @@ def test_an_allocator_is_tried_beside_the_decomposer_that_was_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     all_tried(tmp_path)
-    as_shipped = next(attempt for attempt in tries_of("allocator") if not attempt.epochs)
-    (tmp_path / "tuning" / as_shipped.name / TRIED).unlink()
+    as_it_was = next(attempt for attempt in tries_of("allocator") if not attempt.epochs)
+    (tmp_path / "tuning" / as_it_was.name / TRIED).unlink()
     seen: list[dict[str, Path]] = []
 
     def home(folder: Path, **adapters: Path) -> Path:
@@ -69,11 +69,11 @@ def test_an_allocator_is_tried_beside_the_decomposer_that_was_chosen(
 
     monkeypatch.setattr(tuning, "new_home", home)
     monkeypatch.setattr(tuning, "settle", settle)
-    carry_out(tmp_path, as_shipped, ExecutionCache())
+    carry_out(tmp_path, as_it_was, ExecutionCache())
     second = tmp_path / "tuning" / tries_of("decomposer")[1].name / "decomposer"
     assert [adapters["decomposer"] for adapters in seen] == [second]
-    shipped = (HOME / "router" / "allocator" / WEIGHTS).read_bytes()
-    assert (seen[0]["allocator"] / WEIGHTS).read_bytes() == shipped
-    assert json.loads((tmp_path / "tuning" / as_shipped.name / TRIED).read_text())["accuracy"] == 0.5
-    carry_out(tmp_path, as_shipped, ExecutionCache())
+    supervised = (SUPERVISED / "allocator" / WEIGHTS).read_bytes()
+    assert (seen[0]["allocator"] / WEIGHTS).read_bytes() == supervised
+    assert json.loads((tmp_path / "tuning" / as_it_was.name / TRIED).read_text())["accuracy"] == 0.5
+    carry_out(tmp_path, as_it_was, ExecutionCache())
     assert len(seen) == 1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from training.embedded.domain import Domain
 from training.embedded.domains import DOMAINS
+from training.embedded.supervised import keep_supervised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,8 @@ def main() -> None:
         sys.exit(f"a stage failed (exit codes {codes}); run again to go on from what is finished")
     for part in domain.last:
         run_part(domain, part, out, args.scale)
+    if domain.supervised is not None and out == domain.home:
+        keep_supervised(out, domain.supervised)
     size = sum(f.stat().st_size for f in out.rglob("*.safetensors"))
     print(f"done in {(time.monotonic() - started) / 60:.1f} minutes; safetensors: {size / 1e6:.2f} MB")
 

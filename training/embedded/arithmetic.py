@@ -14,6 +14,7 @@ from langchain_r2.prompts import plan_lines
 from training.arithmetic_data import finer_plan_example, plan_example, pool_examples, random_step, split_step
 from training.embedded.domain import Domain, Router, Split, Step, Subtask, Task
 from training.embedded.sizes import POOL, ROUTER, SEED, Size, mixture
+from training.embedded.supervised import SUPERVISED
 from training.embedded.tokenizer import build_tokenizer
 from training.example import Example
 
@@ -23,6 +24,7 @@ class Arithmetic(Domain):
 
     name: ClassVar = "arithmetic"
     home: ClassVar = HOME
+    supervised: ClassVar = SUPERVISED
     pool: ClassVar[Sequence[Size]] = POOL
     router: ClassVar = Router(ROUTER, adapter_tokens=2_000_000, rank=16)
     lanes: ClassVar[Sequence[Sequence[str]]] = (

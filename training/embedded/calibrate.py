@@ -28,7 +28,6 @@ from training.embedded.models import ask, load_engine, parameters, write_json
 from training.embedded.sizes import PRICE_DATE, PRICE_SOURCE, Size
 
 CALIBRATION_PROBLEMS: Final = 500
-CHOICE_PROBLEMS: Final = Arithmetic.choice_problems
 CONCURRENCY: Final = 64
 TOLERANCE: Final = 0.005
 """Of the settings whose accuracy is within this of the best, the cheapest are taken."""

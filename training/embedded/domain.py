@@ -69,6 +69,8 @@ class Domain(ABC):
     measured: ClassVar[str]
     """What :meth:`subtasks` are, for their cards."""
     aggregation: ClassVar[AggregationMode] = "last"
+    supervised: ClassVar[Path | None] = None
+    """Where the router's adapters are kept too, if it is reinforced afterwards."""
     batch_tokens: ClassVar[int] = 4096
     """Of the fit of pool models."""
     tried: ClassVar[Mapping[str, Sequence[Any]]]

@@ -24,7 +24,8 @@ from langchain_r2.graph import create_r2_graph
 from langchain_r2.ledger import bill
 from langchain_r2.prompts import bare
 from langchain_r2.types import ROUTER_ROLES
-from training.embedded.calibrate import CHOICE_PROBLEMS, choose
+from training.embedded.arithmetic import Arithmetic
+from training.embedded.calibrate import choose
 from training.embedded.models import ask, load_engine
 from training.executions import CachedTransport, ExecutionCache, Stored
 from training.items import TrainItem, load_train_items
@@ -56,7 +57,7 @@ def settle(home: Path, cache: ExecutionCache) -> dict[str, Any]:
     """Calibrate a home's plans, choose coverage and threshold, write its ``router.json``; returns what was chosen."""
     settings = read_json(home / "router.json")
     settings["decomposer_calibration"] = dataclasses.asdict(plan_calibration(home, cache))
-    drawn = load_train_items("arithmetic", "validation", CHOICE_PROBLEMS, shard="choice")
+    drawn = load_train_items("arithmetic", "validation", Arithmetic.choice_problems, shard="choice")
 
     def run() -> tuple[float, float]:
         rows = run_items(home, drawn, cache)

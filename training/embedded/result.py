@@ -1,9 +1,10 @@
 """``make train-embedded``: what supervised training and two rounds of reinforcement give on the embedded pool.
 
 Per seed: adapters are fitted to verified plans and allocations (``sft``), then learn in two rounds of alternating GRPO
-(``grpo1``, ``grpo2``). The supervised fit is tuned on validation before (``training.embedded.tuning``). Every stage's
-router is settled (calibration, coverage, threshold) on validation and run on the three tests; the records lie in
-OUT/records, and ``training.embedded.tables`` makes the tables of them.
+(``grpo1``, ``grpo2``). The supervised fit is tuned on validation before (``training.embedded.tuning``), from the
+adapters of ``make embedded``; ``shipped`` is the router of the package, which may have been reinforced before. Every
+stage's router is settled (calibration, coverage, threshold) on validation and run on the three tests; the records lie
+in OUT/records, and ``training.embedded.tables`` makes the tables of them.
 Whatever is finished is kept: started again, it goes on.
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from langchain_r2.embedded.bundle import HOME
 from training.embedded.records import record
-from training.embedded.tuning import BY_NAME, CONFIG, carry_out, table, tries_of, tuned
+from training.embedded.tuning import BY_NAME, CONFIG, carry_out, is_fitted, table, tries_of, tuned
 from training.executions import ExecutionCache
 from training.sft_data import ROLES
 
@@ -68,7 +69,8 @@ def one_seed(out: Path, seed: int, sizes: Sizes) -> None:
     """Everything of one seed."""
     cache = ExecutionCache(out / "executions.sqlite")
     start = tuned(out, seed)
-    record(out, "sft", seed, start, sizes.tests, cache)
+    if not seed or is_fitted(out):  # else it is the same for all seeds, and tables let it stand beside every one
+        record(out, "sft", seed, start, sizes.tests, cache)
     run = reinforce(out, seed, sizes, start)
     for number in range(1, sizes.rounds + 1):
         ended: dict[str, Path] = {role: run / "adapters" / f"r{number}-{role}" for role in ROLES}
@@ -101,6 +103,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("train-results"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, help="only this seed, once the data is there and the rate is chosen")
+    parser.add_argument("--shipped", action="store_true", help="only the router that is shipped, on the tests")
     parser.add_argument("--try", dest="attempt", choices=list(BY_NAME), help="only this supervised fit")
     parser.add_argument("--lanes", type=int, default=2, help="processes at once")
     for name, value in asdict(Sizes()).items():
@@ -110,6 +113,9 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     if args.attempt is not None:
         carry_out(args.out, BY_NAME[args.attempt], ExecutionCache(args.out / "executions.sqlite"))
+    elif args.shipped:
+        adapters: dict[str, Path] = {role: HOME / "router" / role for role in ROLES}
+        record(args.out, "shipped", 0, adapters, sizes.tests, ExecutionCache(args.out / "executions.sqlite"))
     elif args.seed is not None:
         one_seed(args.out, args.seed, sizes)
     else:
@@ -124,9 +130,7 @@ def everything(out: Path, seeds: int, sizes: Sizes, lanes: int) -> None:
     for role in ROLES:  # the second one is fitted beside what was chosen of the first
         in_lanes(([f"--try={attempt.name}"] for attempt in tries_of(role)), common, lanes)
     print(table(out))
-    in_lanes(([f"--seed={seed}"] for seed in range(seeds)), common, lanes)
-    shipped: dict[str, Path] = {role: HOME / "router" / role for role in ROLES}
-    record(out, "shipped", 0, shipped, sizes.tests, ExecutionCache(out / "executions.sqlite"))
+    in_lanes([*([f"--seed={seed}"] for seed in range(seeds)), ["--shipped"]], common, lanes)
     print(f"done in {(time.monotonic() - started) / 60:.1f} minutes")
     subprocess.run([sys.executable, "-m", "training.embedded.tables", str(out / "records")], check=True)  # noqa: S603
 

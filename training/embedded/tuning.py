@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from langchain_r2.embedded.bundle import HOME
 from langchain_r2.embedded.chat import read_json
 from langchain_r2.errors import BadValueError
 from training.commands_sft import sft_texts
@@ -19,6 +18,7 @@ from training.costs import stage
 from training.embedded.calibrate import cheapest_of_the_best
 from training.embedded.homes import new_home, settle
 from training.embedded.models import write_json
+from training.embedded.supervised import SUPERVISED
 from training.executions import ExecutionCache
 from training.settings import SftSettings, read_settings
 from training.sft_data import ROLES, Role
@@ -30,7 +30,7 @@ TRIED: Final = "tried.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Try:
-    """One way to fit a role; without epochs the shipped adapter stays as it is."""
+    """One way to fit a role; without epochs the adapter of ``make embedded`` stays as it is."""
 
     role: Role
     rate: float
@@ -60,7 +60,7 @@ def fit(out: Path, attempt: Try, seed: int, folder: Path) -> Path:
     from training.sft import fit_adapter
 
     if not attempt.epochs:
-        shutil.copytree(HOME / "router" / attempt.role, folder, dirs_exist_ok=True)
+        shutil.copytree(SUPERVISED / attempt.role, folder, dirs_exist_ok=True)
         return folder
     given = read_settings(CONFIG, "sft", SftSettings)
     settings = replace(given, learning_rate=attempt.rate, epochs=float(attempt.epochs), seed=seed)
@@ -77,7 +77,7 @@ def carry_out(out: Path, attempt: Try, cache: ExecutionCache) -> None:
     if (folder / TRIED).exists():
         return
     began, spent = time.process_time(), dict[str, float]()
-    adapters = {"decomposer": decomposer_to_go_with(out, attempt), "allocator": HOME / "router" / "allocator"}
+    adapters = {"decomposer": decomposer_to_go_with(out, attempt), "allocator": SUPERVISED / "allocator"}
     adapters[attempt.role] = fit(out, attempt, 0, folder / attempt.role)
     spent["fit_cpu_s"] = time.process_time() - began
     row = settle(new_home(folder / "home", **adapters), cache)
@@ -88,7 +88,7 @@ def carry_out(out: Path, attempt: Try, cache: ExecutionCache) -> None:
 def decomposer_to_go_with(out: Path, attempt: Try) -> Path:
     """The decomposer beside a fit: for an allocator the one that was chosen before."""
     if attempt.role == "decomposer":
-        return HOME / "router" / "decomposer"
+        return SUPERVISED / "decomposer"
     return out / "tuning" / chosen(out, "decomposer").name / "decomposer"
 
 
@@ -121,6 +121,11 @@ def tuned(out: Path, seed: int) -> dict[str, Path]:
             shutil.copytree(out / "tuning" / attempt.name / role, folder)
         made[role] = folder if not seed else fit(out, attempt, seed, folder)
     return made
+
+
+def is_fitted(out: Path) -> bool:
+    """Whether a fit was chosen for a role: if not, all seeds begin with the same adapters."""
+    return any(chosen(out, role).epochs for role in ROLES)
 
 
 def table(out: Path) -> str:
