@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from langchain_r2 import cli
+from langchain_r2 import ModelPool, ModelSpec, Price, cli
 from langchain_r2.embedded import embedded_router
 from langchain_r2.evals.benchmarks import BENCHMARKS, load_items
 from langchain_r2.evals.grading import Tools
@@ -119,3 +121,29 @@ def test_the_documented_grader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("name", list(BENCHMARKS))
 def test_the_document_names_every_benchmark(name: str) -> None:
     assert f"| `{name}` |" in (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+
+
+def test_baselines_that_verify_and_vote_run_over_http(url: str, tmp_path: Path) -> None:
+    """The embedded models follow no instructions: what they make of these ones is measured and billed all the same."""
+    specs = [
+        ModelSpec(
+            name=name,
+            model=ChatOpenAI(model=name, base_url=url, api_key=SecretStr("none"), max_completion_tokens=64),
+            price=Price(input=rank, output=2.0 * rank),
+            capabilities=frozenset({"logprobs"}),
+        )
+        for rank, name in enumerate(("r2-small", "r2-large"), start=1)
+    ]
+    items, validation = (load_items("arithmetic", split=split, limit=2) for split in ("test", "validation"))
+    methods = ["tot", "automix"]
+    assert evaluate(items, router={"pool": ModelPool(specs)}, methods=methods, out=tmp_path, validation=validation)
+    rows = {name: [row for row in records(tmp_path) if row["method"] == name] for name in methods}
+    assert {name: len(made) for name, made in rows.items()} == {"tot": 2, "automix": 2}
+    calls = [attempt for made in rows.values() for row in made for attempt in row["attempts"]]
+    assert all(call["error_type"] is None and call["input_tokens"] > 30 and call["cost_usd"] > 0 for call in calls)
+    assert {call["model"] for row in rows["tot"] for call in row["attempts"]} == {"r2-large"}
+    assert len(rows["tot"][0]["attempts"]) > 2
+    asked = [sum(call["role"] == "evaluator" for call in row["attempts"]) for row in rows["automix"]]
+    answered = [row["attempts"][0]["answer"] for row in rows["automix"]]
+    assert asked == [4 if answer else 0 for answer in answered]
+    assert any(answered)
