@@ -4,6 +4,8 @@ import operator
 from itertools import pairwise
 from typing import Annotated, Any
 
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
@@ -62,6 +64,25 @@ def fan(address: str, bodies: Bodies) -> Any:
     builder.add_edge("work", "join")
     builder.add_edge("join", END)
     return builder.compile()
+
+
+def wide(model: BaseChatModel, count: int) -> Any:
+    """One call, so many times at once by ``Send``, and nothing else."""
+    builder = StateGraph(Made)
+
+    def work(_: Sent) -> dict[str, Any]:
+        return {"answers": [str(model.invoke("go").text)]}
+
+    async def awork(_: Sent) -> dict[str, Any]:
+        return {"answers": [str((await model.ainvoke("go")).text)]}
+
+    def spread(_: Made) -> list[Send]:
+        return [Send("work", Sent(number=number)) for number in range(count)]
+
+    builder.add_node("work", RunnableLambda(work, awork), input_schema=Sent)
+    builder.add_conditional_edges(START, spread, ["work"])
+    builder.add_edge("work", END)
+    return builder.compile().with_config(max_concurrency=256)
 
 
 def _node(address: str, body: dict[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from langchain_r2.routers.base import AllocatorInput, AllocatorOutput
 from langchain_r2.routers.prompted import PromptedDecomposer
 from langchain_r2.testing import ScriptedChatModel
 from langchain_r2.types import Allocation
+from tests.benchmarks import by_hand
 from tests.benchmarks.measure import Result, interleaved, interval, ratio, timed
 
 Needs = Mapping[str, tuple[int, list[str]]]
@@ -32,25 +33,28 @@ INDEPENDENT: Final[Needs] = {str(n): (100, []) for n in range(1, 33)}
 
 
 def run(*, quick: bool) -> Iterator[Result]:
-    """Measure both plans, with threads and on an event loop."""
+    """Measure both plans, with threads and on an event loop; the wide one's calls also in the leanest graph."""
     rounds = 5 if quick else 40
     with asyncio.Runner() as runner:
         for name, needs, bar in (("nine subtasks", NINE, 1.10), ("32 independent subtasks", INDEPENDENT, 1.25)):
-            graph = timed_graph(needs)
-            ways: dict[str, Callable[[], object]] = {
-                "sync": lambda graph=graph: graph.invoke({"query": "go"}),  # type: ignore[misc]
-                "async": lambda graph=graph: runner.run(graph.ainvoke({"query": "go"})),  # type: ignore[misc]
-            }
+            ways = _ways(timed_graph(needs), {"query": "go"}, runner)
+            if needs is INDEPENDENT:
+                least = by_hand.wide(_sleeper(100).chat_model(), len(needs))
+                ways |= {f"{kind}, by hand": way for kind, way in _ways(least, {"answers": []}, runner).items()}
             path_s = critical_path_s(needs)
             for kind, seconds in interleaved(rounds, {k: timed(way) for k, way in ways.items()}).items():
                 yield Result(
                     name=f"{name} over the critical path, {kind}",
                     **interval(ratio, seconds, [path_s] * rounds),
                     unit="x",
-                    bar=bar,
+                    bar=None if "by hand" in kind else bar,
                     rounds=rounds,
                     details={"path_ms": path_s * 1e3, "run_ms": statistics.median(seconds) * 1e3},
                 )
+
+
+def _ways(graph: Any, state: Mapping[str, Any], runner: asyncio.Runner) -> dict[str, Callable[[], object]]:
+    return {"sync": lambda: graph.invoke(state), "async": lambda: runner.run(graph.ainvoke(state))}
 
 
 def critical_path_s(needs: Needs) -> float:
