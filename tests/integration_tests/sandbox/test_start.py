@@ -45,9 +45,11 @@ def test_one_that_ended_while_it_waited_is_replaced(needs_bubblewrap: None) -> N
         client = checker._client
         assert client is not None
         for _ in range(3):
-            for pid in left_over(client._process.pid):
+            waiting = left_over(client._process.pid)
+            for pid in waiting:
                 with contextlib.suppress(ProcessLookupError):  # they end with each other
                     os.kill(pid, signal.SIGKILL)
+            assert left(lambda: running(waiting)) == set()  # noqa: B023 - called at once
             assert checker.check(right) == CodeVerdict("satisfied")
 
 
