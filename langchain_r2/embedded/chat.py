@@ -1,10 +1,11 @@
 """The embedded models as LangChain chat models: numpy, no key, no network."""
 
 import json
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from langchain_core.messages import BaseMessage
 from safetensors import SafetensorError
@@ -14,6 +15,10 @@ from langchain_r2.embedded.engine import Llama
 from langchain_r2.errors import BadValueError
 from langchain_r2.in_process import InProcessChatModel, Request, Written
 from langchain_r2.weights import ADAPTER, MODEL, check_adapter, check_folder
+
+_COMPUTING: Final = threading.Lock()
+"""Models that compute at the same time, on threads, take twice as long as one after the other: at every step numpy gives
+the interpreter up and asks for it back."""
 
 
 class EmbeddedEngine:
@@ -38,8 +43,9 @@ class EmbeddedEngine:
         return self._tokenizer.id_to_token(id_) or ""
 
     def generate(self, requests: Sequence[Request]) -> list[Written]:
-        """Continue several texts at once."""
-        return self._llama.generate(requests)
+        """Continue several texts at once, while no other model of this process does."""
+        with _COMPUTING:
+            return self._llama.generate(requests)
 
 
 class EmbeddedChatModel(InProcessChatModel):

@@ -127,10 +127,13 @@ class Llama:
 
     def _choose(self, logprobs: Floats, requests: Sequence[Request], rngs: Sequence[np.random.Generator]) -> Ints:
         chosen: Ints = logprobs.argmax(axis=1)
-        for row, request in enumerate(requests):
-            if request.temperature > 0:
-                weights = np.exp((logprobs[row] - logprobs[row].max()).astype(np.float64) / request.temperature)
-                chosen[row] = rngs[row].choice(len(weights), p=weights / weights.sum())
+        warm = [row for row, request in enumerate(requests) if request.temperature > 0]
+        if warm:
+            temperatures = np.array([[requests[row].temperature] for row in warm])
+            rows = logprobs[warm].astype(np.float64)
+            sums = np.cumsum(np.exp((rows - rows.max(axis=1, keepdims=True)) / temperatures), axis=1)
+            for row, sum_ in zip(warm, sums / sums[:, -1:], strict=True):
+                chosen[row] = sum_.searchsorted(rngs[row].random(), side="right")
         return chosen
 
     def _new_cache(self, batch: int, room: int) -> list[tuple[Floats, Floats]]:

@@ -223,4 +223,8 @@ async def _check_gold(selection: Selection, grader: Grader, console: Console) ->
 
 def _progress(console: Console) -> Progress:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, TextColumn("{task.fields[score]}"), console=console)
+    # Drawn ten times a second, as is the default, so many rows take a seventh of the time. Where no terminal shows
+    # them, only their end is written.
+    live = console.is_terminal
+    score = TextColumn("{task.fields[score]}")
+    return Progress(*columns, score, console=console, auto_refresh=live, refresh_per_second=1)

@@ -87,6 +87,8 @@ class _Search:
         self.pool, self.transport, self.grader = pool, transport, grader
         self.item, self.plan, self.most_steps = item, plan, most_steps
         self._steps = 0
+        self._made: dict[tuple[str, ...], list[Execution]] = {}
+        """What all models made of a subtask, by its id and the answers that it was given."""
 
     async def cheapest_right(self) -> tuple[_Found, bool]:
         """What grouped search finds, made better by enumeration; and whether that came to its end."""
@@ -153,7 +155,10 @@ class _Search:
         return _Found(made, sum(e.cost_usd or 0.0 for e in made.values()), right)
 
     async def _by_all(self, subtask: Subtask, before: Mapping[str, Execution]) -> list[Execution]:
-        return await asyncio.gather(*(self._execute(subtask, before, spec.name) for spec in self.pool))
+        key = (subtask["id"], *(before[d].answer for d in subtask["depends_on"]))
+        if key not in self._made:
+            self._made[key] = await asyncio.gather(*(self._execute(subtask, before, s.name) for s in self.pool))
+        return self._made[key]
 
     async def _execute(self, subtask: Subtask, before: Mapping[str, Execution], model: str) -> Execution:
         answers = {id_: execution.answer for id_, execution in before.items()}

@@ -127,6 +127,14 @@ def test_too_many_steps_are_searched_in_groups_and_it_says_so() -> None:
     assert run.answer == "1"
 
 
+def test_a_subtask_is_asked_once_for_the_same_given_answers() -> None:
+    """Each model's run of the plan, then every subtask with every model: the second does not need the first."""
+    made = dict(router(lambda p: "answer: 2", lambda p: "answer: 3"))
+    made["decomposer"] = planning("1: first\n2: second", made["transport"])
+    searched(made, Item("a", "q", "1"))
+    assert made["transport"].cache.spending.calls == 1 + 2 * 2 + 2 * 2
+
+
 def test_the_oracle_is_not_for_every_graph() -> None:
     with pytest.raises(NotApplicable, match="no model writes"):
         oracle({**router(), "aggregation": "llm"}, grader)
