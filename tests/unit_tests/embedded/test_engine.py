@@ -1,7 +1,9 @@
 """The numpy engine against transformers and peft, on the same weights."""
 
+import asyncio
 import json
 import pickle
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -135,8 +137,6 @@ async def test_numpy_and_transformers_chat_models_say_the_same(home: Path) -> No
 
 
 async def test_concurrent_calls_share_a_batch(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import asyncio
-
     model, _ = chat_models(home)
     sizes: list[int] = []
     inner = model.engine.generate
@@ -149,6 +149,27 @@ async def test_concurrent_calls_share_a_batch(home: Path, monkeypatch: pytest.Mo
     replies = await asyncio.gather(*(model.ainvoke(p) for p in PROMPTS * 8))
     assert [r.text for r in replies] == [model.invoke(p).text for p in PROMPTS] * 8
     assert max(sizes) > 1
+
+
+async def test_models_compute_one_after_the_other(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way, most = [0], [0]
+    generate, lock, pause = Llama.generate, threading.Lock(), threading.Event()
+
+    def watched(self: Llama, requests: Sequence[Request]) -> list[Written]:
+        with lock:
+            under_way[0] += 1
+            most[0] = max(most[0], under_way[0])
+        pause.wait(0.02)
+        written = generate(self, requests)
+        with lock:
+            under_way[0] -= 1
+        return written
+
+    monkeypatch.setattr(Llama, "generate", watched)
+    file = home / "tokenizer" / "tokenizer.json"
+    models = [EmbeddedChatModel(folder=home / "m", tokenizer_file=file, max_tokens=8) for _ in range(3)]
+    await asyncio.gather(*(model.ainvoke(prompt) for model in models for prompt in PROMPTS))
+    assert most == [1]
 
 
 def test_a_prompt_that_is_too_long_is_an_error_of_its_own_call_only(home: Path) -> None:
