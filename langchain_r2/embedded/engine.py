@@ -18,6 +18,8 @@ from langchain_r2.in_process import Request, Written
 Floats = npt.NDArray[np.floating[Any]]
 """In fact float32: numpy's types lose the width in arithmetic."""
 Ints = npt.NDArray[np.int64]
+_Random = np.random.Generator | None
+"""Of a text that is sampled."""
 
 _GROWTH: Final = 32
 """Places by which the cache of keys and values grows: most texts end long before their limit."""
@@ -82,7 +84,7 @@ class Llama:
         for row, request in enumerate(requests):
             tokens[row, pad[row] :] = request.prompt
         written = [Written([], [], [], False) for _ in requests]
-        rngs = [np.random.default_rng(r.seed) for r in requests]
+        rngs = [np.random.default_rng(r.seed) if r.temperature > 0 else None for r in requests]
         rows = list(range(len(requests)))  # which request each row of the batch continues
         live = set(rows)
         cache = self._new_cache(len(requests), min(room, longest + _GROWTH))
@@ -125,15 +127,16 @@ class Llama:
                 text.ids.append(token)
         return [token == self.eos for token in tokens]
 
-    def _choose(self, logprobs: Floats, requests: Sequence[Request], rngs: Sequence[np.random.Generator]) -> Ints:
+    def _choose(self, logprobs: Floats, requests: Sequence[Request], rngs: Sequence[_Random]) -> Ints:
         chosen: Ints = logprobs.argmax(axis=1)
-        warm = [row for row, request in enumerate(requests) if request.temperature > 0]
+        warm = [(row, rng) for row, rng in enumerate(rngs) if rng is not None]
         if warm:
-            temperatures = np.array([[requests[row].temperature] for row in warm])
-            rows = logprobs[warm].astype(np.float64)
+            places = [row for row, _ in warm]
+            temperatures = np.array([[requests[row].temperature] for row in places])
+            rows = logprobs[places].astype(np.float64)
             sums = np.cumsum(np.exp((rows - rows.max(axis=1, keepdims=True)) / temperatures), axis=1)
-            for row, sum_ in zip(warm, sums / sums[:, -1:], strict=True):
-                chosen[row] = sum_.searchsorted(rngs[row].random(), side="right")
+            for (row, rng), sum_ in zip(warm, sums / sums[:, -1:], strict=True):
+                chosen[row] = sum_.searchsorted(rng.random(), side="right")
         return chosen
 
     def _new_cache(self, batch: int, room: int) -> list[tuple[Floats, Floats]]:
@@ -153,10 +156,10 @@ class Llama:
         x: Floats = self.embedding[tokens.ravel()]
         for layer, (keys, values) in zip(self._layers, cache, strict=True):
             split = (batch, length, 3, self.heads, self.head_width)
-            q, k, v = (_rms(x, layer.norm_in, self.epsilon) @ layer.qkv).reshape(split).transpose(2, 0, 3, 1, 4)
-            keys[:, :, at : at + length] = _rotate(k, cos, sin)
-            values[:, :, at : at + length] = v
-            scores = _rotate(q, cos, sin) @ keys[:, :, : at + length].swapaxes(-1, -2)
+            qkv = (_rms(x, layer.norm_in, self.epsilon) @ layer.qkv).reshape(split).transpose(2, 0, 3, 1, 4)
+            q, keys[:, :, at : at + length] = _rotate(qkv[:2], cos, sin)
+            values[:, :, at : at + length] = qkv[2]
+            scores = q @ keys[:, :, : at + length].swapaxes(-1, -2)
             mixed = _softmax(scores * np.float32(self.head_width**-0.5) + mask) @ values[:, :, : at + length]
             x = x + mixed.transpose(0, 2, 1, 3).reshape(batch * length, self.width) @ layer.out
             gate, up = _halves(_rms(x, layer.norm_post, self.epsilon) @ layer.gate_up)
@@ -196,13 +199,18 @@ def _f32(array: Any) -> Floats:  # noqa: ANN401 - any array
 
 
 def _rms(x: Floats, weight: Floats, epsilon: np.float32) -> Floats:
-    scaled: Floats = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + epsilon) * weight
+    mean = np.add.reduce(x * x, axis=-1, keepdims=True) / np.float32(x.shape[-1])  # half the time of np.mean
+    scaled: Floats = x / np.sqrt(mean + epsilon) * weight
     return scaled
 
 
 def _rotate(x: Floats, cos: Floats, sin: Floats) -> Floats:
-    left, right = _halves(x)
-    return x * cos + np.concatenate([-right, left], axis=-1) * sin
+    (left, right), rotated = _halves(x), x * cos
+    to_left, to_right = _halves(rotated)
+    (sin_left, sin_right) = _halves(sin)
+    to_left -= right * sin_left
+    to_right += left * sin_right
+    return rotated
 
 
 def _halves(x: Floats) -> tuple[Floats, Floats]:
