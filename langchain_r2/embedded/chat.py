@@ -17,8 +17,8 @@ from langchain_r2.in_process import InProcessChatModel, Request, Written
 from langchain_r2.weights import ADAPTER, MODEL, check_adapter, check_folder
 
 _COMPUTING: Final = threading.Lock()
-"""Models that compute at the same time, on threads, take twice as long as one after the other: at every step numpy
-gives the interpreter up and asks for it back."""
+"""Models that compute at the same time, on threads, take longer than one after the other: at every step numpy gives
+the interpreter up and asks for it back."""
 
 
 class EmbeddedEngine:

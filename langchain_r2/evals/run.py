@@ -223,7 +223,7 @@ async def _check_gold(selection: Selection, grader: Grader, console: Console) ->
 
 def _progress(console: Console) -> Progress:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    # Drawn ten times a second, as is the default, so many rows take a seventh of the time. Where no terminal shows
+    # Drawing so many rows ten times a second, as is the default, takes the time of the models. Where no terminal shows
     # them, only their end is written.
     live = console.is_terminal
     score = TextColumn("{task.fields[score]}")

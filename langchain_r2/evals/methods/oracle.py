@@ -156,9 +156,10 @@ class _Search:
 
     async def _by_all(self, subtask: Subtask, before: Mapping[str, Execution]) -> list[Execution]:
         key = (subtask["id"], *(before[d].answer for d in subtask["depends_on"]))
-        if key not in self._made:
-            self._made[key] = await asyncio.gather(*(self._execute(subtask, before, s.name) for s in self.pool))
-        return self._made[key]
+        made = self._made.get(key)
+        if made is None or any(execution.failed for execution in made):
+            made = self._made[key] = await asyncio.gather(*(self._execute(subtask, before, s.name) for s in self.pool))
+        return made
 
     async def _execute(self, subtask: Subtask, before: Mapping[str, Execution], model: str) -> Execution:
         answers = {id_: execution.answer for id_, execution in before.items()}

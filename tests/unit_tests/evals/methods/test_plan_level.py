@@ -3,10 +3,12 @@
 import asyncio
 import itertools
 import random
+import sys
 from typing import Any
 
 import pytest
 
+from langchain_r2.evals.executing import Execution, execute
 from langchain_r2.evals.grading import Grade
 from langchain_r2.evals.items import Item
 from langchain_r2.evals.methods import NotApplicable, Run
@@ -133,6 +135,24 @@ def test_a_subtask_is_asked_once_for_the_same_given_answers() -> None:
     made["decomposer"] = planning("1: first\n2: second", made["transport"])
     searched(made, Item("a", "q", "1"))
     assert made["transport"].cache.spending.calls == 1 + 2 * 2 + 2 * 2
+
+
+def test_a_call_that_failed_is_tried_again_where_it_is_needed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = dict(router(lambda p: "answer: 2", lambda p: "answer: 3"))
+    made["decomposer"] = planning("1: first\n2: second", made["transport"])
+    asked: list[tuple[str, str]] = []
+
+    async def failing(*args: Any) -> Execution:
+        asked.append((args[3]["id"], args[1].name))
+        execution = await execute(*args)
+        if args[3]["id"] == "2":
+            execution.attempts[-1]["error_type"] = "TimeoutError"
+        return execution
+
+    monkeypatch.setattr(sys.modules[oracle.__module__], "execute", failing)
+    searched(made, Item("a", "q", "1"))
+    assert asked.count(("1", "m1")) == 2
+    assert asked.count(("2", "m1")) == 3  # with the run of the plan, and after each answer to the first
 
 
 def test_the_oracle_is_not_for_every_graph() -> None:
